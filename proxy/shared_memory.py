@@ -55,8 +55,8 @@ class SharedMemory:
         self.descriptor: int = descriptor
         self._mapping = mmap.mmap(descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         self._everything = memoryview(self._mapping)
-        self.octets: memoryview[int] = self._everything[HEADER_SIZE:]
-        self.words: memoryview[int] = self.octets.cast("Q")
+        self.octets: memoryview = self._everything[HEADER_SIZE:]
+        self.words: memoryview = self.octets.cast("Q")
 
     @classmethod
     def create(cls, kind: str, *, layout: int, size: int) -> Self:
