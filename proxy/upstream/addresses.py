@@ -56,6 +56,9 @@ class HealthReport:
     reason: str = ""
 
 
+UpstreamMessage = UpstreamAddresses | HealthReport
+
+
 def literal_addresses(host: str) -> tuple[str, ...] | None:
     """Return the addresses of an IP literal or of localhost (RFC 6761 section 6.3).
 
