@@ -1,0 +1,95 @@
+"""The token bucket, and what identifies a bucket.
+
+Theory of operation. A bucket of `burst` tokens that refills one token per period is kept as one number, its
+debt: the time until it is full again (GCRA, the generic cell rate algorithm; ITU-T I.371). A request costs
+one period of debt; it is allowed while the debt before it is at most `burst - 1` periods. From full that is
+`burst` requests at once, then one per period, exactly as with counted tokens. What is stored is the moment
+at which the debt ends, so nothing has to tick, and an idle bucket is one whose moment has passed.
+
+Time is CLOCK_BOOTTIME, which setting the clock does not move and which counts on while the machine is
+suspended.
+"""
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final, Protocol
+
+# What a stored moment can express; `limiter_table` says how.
+LONGEST_DEBT_US: Final = 1 << 42
+_MICROSECONDS: Final = 1_000_000
+_WHOLE_ADDRESS: Final = 128
+# RFC 6052: one translator's clients all share this /96, so the /64 would be the whole IPv4 Internet.
+_NAT64_PREFIX: Final = bytes.fromhex("0064ff9b0000000000000000")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBucket:
+    """A rate with its burst, in whole microseconds per token."""
+
+    period_us: int
+    burst: int
+    # Derived: the debt of an empty bucket, and the largest debt at which a request is still allowed.
+    capacity_us: int = field(init=False)
+    tolerance_us: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a bucket that could never give a token or takes too long to refill."""
+        if self.period_us < 1 or self.burst < 1:
+            raise ValueError(f"a bucket needs a period and a burst of at least 1, not {self}")
+        object.__setattr__(self, "capacity_us", self.period_us * self.burst)
+        object.__setattr__(self, "tolerance_us", self.period_us * (self.burst - 1))
+        if self.capacity_us > LONGEST_DEBT_US:
+            longest = LONGEST_DEBT_US // self.period_us
+            raise ValueError(f"burst {self.burst} is too large for this rate: at most {longest}")
+
+    @classmethod
+    def of(cls, count: int, seconds: int, burst: int) -> "TokenBucket":
+        """Make a bucket for `count` requests in `seconds`; the period is rounded up to a microsecond."""
+        return cls(-(-seconds * _MICROSECONDS // count), burst)
+
+
+class RateLimitStore(Protocol):
+    """Where buckets are kept: the shared table of this machine, or a store that machines share.
+
+    A store answers at once. One behind a network decides on what it knows locally and reconciles later: a
+    request never waits for the limiter.
+    """
+
+    def take(self, bucket: int, kind: TokenBucket, now_ns: int) -> int:
+        """Take one token at `now_ns` (CLOCK_BOOTTIME).
+
+        Returns 0 when the request is allowed, else the microseconds until a token is there; nothing is
+        taken then.
+        """
+        ...
+
+
+def client_identity(packed: bytes, ipv6_prefix: int) -> bytes:
+    """Name who shares a bucket: the IPv4 address, or the first `ipv6_prefix` bits of an IPv6 address.
+
+    `packed` has 4 or 16 octets; IPv4-mapped addresses have been turned into IPv4 before.
+    """
+    if len(packed) == 4 or packed.startswith(_NAT64_PREFIX):
+        return packed
+    if ipv6_prefix == 64:
+        return packed[:8] + b"\0\0\0\0\0\0\0\0"
+    kept = -1 << (_WHOLE_ADDRESS - ipv6_prefix)
+    return (int.from_bytes(packed, "big") & kept).to_bytes(16, "big")
+
+
+def scope_key(key: bytes, *scope: str) -> bytes:
+    """Derive the key under which one scope's buckets are named: nothing, a site, or a site and a route.
+
+    `key` is the supervisor's secret of 16 to 64 octets: who does not know it cannot choose two clients that
+    meet in one place of the table.
+    """
+    name = b"".join(len(part).to_bytes(4, "big") + part for part in map(str.encode, scope))
+    return blake2b(name, key=key, digest_size=32, person=b"foregate-scope").digest()
+
+
+def bucket_fingerprint(scope: bytes, identity: bytes) -> int:
+    """Name a client's bucket in a scope by 64 bits; costs 0.6 us, so keep it with the connection.
+
+    `scope` comes from `scope_key`, `identity` from `client_identity`.
+    """
+    return int.from_bytes(blake2b(identity, key=scope, digest_size=8).digest(), "little")
