@@ -44,11 +44,11 @@ class Measurement:
 
 def _exchange(proxy: Proxy, row: Row) -> tuple[int, int, str | None]:
     """Send one request; return status, content length and X-Cache-Status."""
-    with socket.create_connection(("127.0.0.1", proxy.ports[row.scheme]), timeout=10) as plain:
-        stream = plain
-        if row.scheme == "https":
-            context = ssl.create_default_context(cafile=str(proxy.server.folder / "certificate.pem"))
-            stream = context.wrap_socket(plain, server_hostname=HOST)
+    stream = socket.create_connection(("127.0.0.1", proxy.ports[row.scheme]), timeout=10)
+    if row.scheme == "https":
+        context = ssl.create_default_context(cafile=str(proxy.server.folder / "certificate.pem"))
+        stream = context.wrap_socket(stream, server_hostname=HOST)
+    with stream:
         stream.sendall(f"GET {row.path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
         response = HTTPResponse(stream)
         response.begin()
