@@ -29,6 +29,8 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, lockf
 from typing import Final, Self
 
+from proxy.errors import ForegateError
+
 HEADER_SIZE: Final = 64
 _MAGIC: Final = int.from_bytes(b"foregate", "little")
 _MAGIC_WORD, _KIND_WORD, _LAYOUT_WORD, _SIZE_WORD = range(4)
@@ -37,7 +39,7 @@ _TRY_EXCLUSIVE: Final = LOCK_EX | LOCK_NB
 _LARGEST_WORD: Final = (1 << 64) - 1
 
 
-class SharedMemoryError(Exception):
+class SharedMemoryError(ForegateError):
     """Say why a descriptor does not hold the region that was expected."""
 
 

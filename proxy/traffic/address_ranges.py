@@ -3,10 +3,10 @@
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Self
 
-Network = IPv4Network | IPv6Network
+from proxy.config.schema import Network
+
 # First and last address of a range, both within it, as octets in network order: these compare like numbers.
 Range = tuple[bytes, bytes]
 _MAPPED_BITS: Final = 96

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from proxy.errors import ForegateError
 from proxy.traffic.limiter import LONGEST_DEBT_US
 from proxy.traffic.limiter_table import KEY_SIZE, TAG_MASK, TIME_MASK, LimiterTable
 
@@ -25,7 +26,7 @@ _PAIRS_FROM: Final = _SUMMED_FROM + KEY_SIZE + 16
 _PAGE_WORDS: Final = 512
 
 
-class SavedLimitsError(ValueError):
+class SavedLimitsError(ForegateError):
     """Say why saved limits cannot be used; the limiter then starts with full buckets."""
 
 

@@ -1,0 +1,73 @@
+"""A route's rate limit, made ready for requests from its configuration."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.config import schema
+from proxy.traffic.address_ranges import AddressRanges
+from proxy.traffic.limiter import TokenBucket, bucket_fingerprint, client_identity, scope_key
+
+_MICROSECONDS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RatePolicy:
+    """Which bucket a request takes from, and which requests take from none.
+
+    `dry_run` means: count and log what would be refused, and let it pass.
+    """
+
+    kind: TokenBucket
+    scope: bytes
+    ipv6_prefix: int
+    exempt: AddressRanges
+    exempt_paths: tuple[bytes, ...]
+    dry_run: bool
+    policy_value: bytes
+
+    @classmethod
+    def of(cls, limit: schema.RateLimit, key: bytes, site: str, own_route: str | None) -> "RatePolicy | None":
+        """Make the policy of a route; None where the rate is "off".
+
+        `key` is the limiter's, `own_route` the route's path where it has a rate of its own. Raises
+        ValueError for a burst that takes longer than fifty days to refill.
+        """
+        if limit.rate is None:
+            return None
+        if own_route is not None:
+            scope = scope_key(key, "route", site, own_route)
+        else:
+            scope = scope_key(key, "proxy") if limit.per == "proxy" else scope_key(key, "site", site)
+        return cls(
+            kind=TokenBucket.of(limit.rate.count, limit.rate.seconds, limit.burst),
+            scope=scope,
+            ipv6_prefix=limit.ipv6_prefix,
+            exempt=AddressRanges.of(limit.exempt),
+            exempt_paths=tuple(path.encode().rstrip(b"/") for path in limit.exempt_paths),
+            dry_run=limit.dry_run,
+            policy_value=b'"default";q=%d;w=%d' % (limit.rate.count, limit.rate.seconds),
+        )
+
+    def bucket(self, packed: bytes) -> int | None:
+        """Name the bucket of a client's address; None for an exempt address. Keep it with the connection."""
+        if self.exempt and packed in self.exempt:
+            return None
+        return bucket_fingerprint(self.scope, client_identity(packed, self.ipv6_prefix))
+
+    def exempts_path(self, path: bytes) -> bool:
+        """Tell whether a normalised path lies below an exempt one, at a segment boundary."""
+        if not self.exempt_paths:
+            return False
+        return any(
+            path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
+            for prefix in self.exempt_paths
+        )
+
+    def refusal_fields(self, wait_us: int) -> tuple[tuple[bytes, bytes], ...]:
+        """Make the fields of a 429 (RFC 9110 section 10.2.3; draft-ietf-httpapi-ratelimit-headers-10)."""
+        wait = -(-wait_us // _MICROSECONDS)
+        return (
+            (b"Retry-After", b"%d" % wait),
+            (b"RateLimit-Policy", self.policy_value),
+            (b"RateLimit", b'"default";r=0;t=%d' % wait),
+        )
