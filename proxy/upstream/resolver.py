@@ -133,7 +133,7 @@ class NameState:
         elif isinstance(outcome, NoSuchNameError) or not outcome:
             self._missing_since = now if self._missing_since is None else self._missing_since
             gone = now - self._missing_since >= self._pace.forget
-            changed = self._tell(() if gone else self.addresses, str(outcome) or "no such name")
+            changed = self._tell(() if gone else self.addresses, str(outcome) if outcome else "no such name")
         else:
             self._missing_since = None
             changed = self._tell(self.addresses, str(outcome))
