@@ -11,6 +11,7 @@ from proxy.config.schema import Network
 FILE_PREFIX: Final = "file:"
 MOST_FAULTS: Final = 20
 _LONGEST_SHOWN: Final = 60
+_EXPECTED: Final = "expected one address or network a line, such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +63,5 @@ def _hint(entry: str) -> str:
     try:
         ip_address(address)
     except ValueError:
-        return "expected one address or network a line, such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32"
-    return f"/{prefix[:_LONGEST_SHOWN]} is no prefix length of {address}"
+        return _EXPECTED
+    return f"/{prefix} is no prefix length of {address}" if prefix.isalnum() else _EXPECTED
