@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # Sourced by ./try and ./test: set up what they need on a fresh Debian 12 or 13 (root or sudo once), or say what is missing.
 #
-#   want_python               sets $python: CPython 3.11 or newer that can make a virtual environment
-#   want_commands NAME:PKG    installs Debian's PKG for each command NAME that is not there
+#   want_system NAME:PKG...   CPython 3.11 or newer for the virtual environment, and Debian's PKG for each command NAME
+#                             that is not there; what is missing is installed in one go, or named in one message
 #   want_venv LOCK            sets $venv: the locked packages with verified hashes, and Foregate itself, editable
 #
 # $FOREGATE_VENV names another place than .venv; $PYTHON another interpreter than the first that fits.
@@ -72,38 +72,45 @@ find_python() {
     return 1
 }
 
-want_python() {
-    if [ -n "${PYTHON:-}" ] && ! usable_python "$PYTHON"; then
-        fail "PYTHON=$PYTHON is not CPython 3.11 or newer."
-    fi
-    find_python || install_packages python3 python3-venv
-    find_python || fail "Foregate needs CPython 3.11 or newer; Debian 12 and 13 have it as python3." \
-        "Set PYTHON to name one that is installed elsewhere."
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        install_packages python3-venv
-        "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-            fail "$python cannot make virtual environments (its module ensurepip or venv is missing)." \
-                "Set PYTHON to name one that can, for example /usr/bin/python3."
-    fi
+has_venv() {
+    "$venv/bin/python" -m pip --version >/dev/null 2>&1
 }
 
-want_commands() {
+can_make_venv() {
+    "$python" -c 'import ensurepip, venv' 2>/dev/null
+}
+
+want_system() {
     missing=
+    if ! has_venv; then
+        if [ -n "${PYTHON:-}" ] && ! usable_python "$PYTHON"; then
+            fail "PYTHON=$PYTHON is not CPython 3.11 or newer."
+        fi
+        if ! find_python; then
+            missing="python3 python3-venv"
+        elif ! can_make_venv; then
+            missing=python3-venv
+        fi
+    fi
     for pair in "$@"; do
         # Servers live in sbin, which a plain user's PATH lacks.
         PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
     done
     # shellcheck disable=SC2086  # a list of words
     [ -z "$missing" ] || install_packages $missing
+    has_venv && return
+    find_python || fail "Foregate needs CPython 3.11 or newer; Debian 12 and 13 have it as python3." \
+        "Set PYTHON to name one that is installed elsewhere."
+    can_make_venv || fail "$python cannot make virtual environments (its module ensurepip or venv is missing)." \
+        "Set PYTHON to name one that can, for example /usr/bin/python3."
 }
 
 want_venv() {
     lock=$1
-    "$venv/bin/python" -m pip --version >/dev/null 2>&1 || {
-        want_python
+    if ! has_venv; then
         say "Creating $venv with $("$python" --version)"
         "$python" -m venv --clear "$venv"
-    }
+    fi
     stamp=$venv/.installed-$lock
     wanted=$(cat "$lock" requirements-build.lock pyproject.toml | cksum)
     if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
