@@ -153,7 +153,9 @@ class ChunkedDecoder:
             return len(data)
         length = end + 2 if end == 0 else end + 4
         lines = split_lines(section[: length - 2], MAX_TRAILERS)
-        self.trailers = tuple(line for line in lines if line[0] not in FORBIDDEN_TRAILERS and b"_" not in line[0])
+        self.trailers = tuple(
+            line for line in lines if line[0] not in FORBIDDEN_TRAILERS and b"_" not in line[0]
+        )
         self._partial = b""
         self.finished = True
         return position + length - before

@@ -17,7 +17,9 @@ VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
 _PATH: Final = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/|\[\]]++|%[0-9A-Fa-f]{2})*+"
 #: A query further holds what browsers leave unencoded there (WHATWG URL, query percent-encode set), and a stray "%".
 _QUERY: Final = rb"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%|\\^`{}\[\]]*+"
-_AUTHORITY: Final = rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})++)(?::[0-9]{0,5})?"
+_AUTHORITY: Final = (
+    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})++)(?::[0-9]{0,5})?"
+)
 
 REQUEST_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}+) ([!-~\x80-\xff]++) HTTP/1\.([01])",
@@ -49,7 +51,13 @@ DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
 #: chunk-size [chunk-ext] without its CRLF (RFC 9112 section 7.1); 15 digits keep the size below 2**60.
 CHUNK_LINE: Final = re.compile(
-    rb"([0-9A-Fa-f]{1,15}+)((?:[ \t]*+;[ \t]*+" + TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"|" + _QUOTED + rb"))?)*+)",
+    rb"([0-9A-Fa-f]{1,15}+)((?:[ \t]*+;[ \t]*+"
+    + TOKEN
+    + rb"(?:[ \t]*+=[ \t]*+(?:"
+    + TOKEN
+    + rb"|"
+    + _QUOTED
+    + rb"))?)*+)",
 )
 
 #: A CR or LF that is not part of a CRLF; a CR in the last place may still be followed by its LF.

@@ -13,7 +13,9 @@ MAX_TARGET: Final = 16 * 1024
 #: How many empty lines are skipped before a request line (RFC 9112 section 2.2).
 MAX_EMPTY_LINES: Final = 4
 
-_UNDERSCORED_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection", b"upgrade", b"expect", b"te"})
+_UNDERSCORED_FRAMING: Final = frozenset(
+    {b"content-length", b"transfer-encoding", b"host", b"connection", b"upgrade", b"expect", b"te"}
+)
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class RequestFields:
     connection: frozenset[bytes]
     expects_continue: bool
     upgrade: tuple[bytes, ...]
+    content_type: bytes = b""
     #: Derived forms kept by their users under a key of their own, never holding anything of one request or one client.
     derived: dict[Hashable, object] = field(default_factory=dict, repr=False, compare=False)
 
@@ -114,7 +117,10 @@ def parse_request_fields(section: bytes, minor_version: int, max_fields: int) ->
         chunked=chunked,
         connection=connection,
         expects_continue=_expectation(by_name.get(b"expect", []), minor_version),
-        upgrade=tuple(m for v in by_name.get(b"upgrade", ()) for m in list_members(v)) if b"upgrade" in connection else (),
+        upgrade=tuple(m for v in by_name.get(b"upgrade", ()) for m in list_members(v))
+        if b"upgrade" in connection
+        else (),
+        content_type=by_name.get(b"content-type", [b""])[0].lower(),
     )
 
 
@@ -244,9 +250,14 @@ def reject_unfinished_head(buffer: bytes | bytearray, checked: int, max_size: in
     line_end = buffer.find(b"\r\n", 0, MAX_TARGET + 64)
     if line_end < 0:
         if len(buffer) > MAX_TARGET + 64:
-            raise MessageError("target-too-long", f"the request target is longer than {MAX_TARGET} bytes", 414)
+            raise MessageError(
+                "target-too-long", f"the request target is longer than {MAX_TARGET} bytes", 414
+            )
         # A prefix that matched once is only looked at again while it is short: the whole line is checked at its end.
-        if checked < 64 and grammar.REQUEST_LINE_PREFIX.fullmatch(buffer[:64] if len(buffer) > 64 else buffer) is None:
+        if (
+            checked < 64
+            and grammar.REQUEST_LINE_PREFIX.fullmatch(buffer[:64] if len(buffer) > 64 else buffer) is None
+        ):
             raise MessageError("request-line", "malformed request line")
     elif checked <= line_end + 1:
         parse_request_line(bytes(buffer[:line_end]))

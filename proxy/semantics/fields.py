@@ -23,7 +23,15 @@ HOP_BY_HOP: Final = frozenset(
 
 #: A Connection option with one of these names is ignored: dropping the field would change what the message means.
 NEVER_NOMINATED: Final = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"authorization", b"cookie", b"cache-control", b"set-cookie"}
+    {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"authorization",
+        b"cookie",
+        b"cache-control",
+        b"set-cookie",
+    }
 )
 
 #: Must not arrive in a trailer section (RFC 9110 section 6.5.1): framing, routing, authentication, content processing.
@@ -61,7 +69,9 @@ FORBIDDEN_TRAILERS: Final = HOP_BY_HOP | frozenset(
     }
 )
 
-IDEMPOTENT_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE", b"QUERY", b"PROPFIND", b"SEARCH"})
+IDEMPOTENT_METHODS: Final = frozenset(
+    {b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE", b"QUERY", b"PROPFIND", b"SEARCH"}
+)
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"QUERY", b"PROPFIND", b"SEARCH"})
 
 

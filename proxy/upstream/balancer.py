@@ -22,13 +22,14 @@ _MAPPED_IPV4 = bytes(10) + b"\xff\xff"
 class Target:
     """One address of an app, with the requests that this worker has in flight there."""
 
-    __slots__ = ("__weakref__", "address", "health", "in_flight", "key")
+    __slots__ = ("__weakref__", "address", "health", "in_flight", "key", "pool")
 
     def __init__(self, key: TargetKey) -> None:
         self.key = key
         self.address = key.address
         self.in_flight = 0
         self.health = Health()
+        self.pool: object = None  # the connections to it, kept by whoever makes them
 
     def __repr__(self) -> str:
         return f"<Target {self.key.path or self.address}:{self.key.port} in_flight={self.in_flight}>"

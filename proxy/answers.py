@@ -1,0 +1,85 @@
+"""Answers that Foregate makes itself: small, without a word about what lies behind it (RFC 9457, RFC 9209)."""
+
+import html
+import json
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from proxy.http1.request import RequestFields
+
+_PROBLEM: Final = b"application/problem+json"
+_HTML: Final = b"text/html; charset=utf-8"
+
+_PAGE: Final = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{status} {title}</title>'
+    '<meta name="viewport" content="width=device-width"><style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;'
+    "margin:15vh auto;padding:0 1rem;color:#222}}h1{{font-size:1.5rem}}small{{color:#666}}</style></head><body>"
+    "<h1>{status} {title}</h1><p>{detail}</p><p><small>Request {request_id}</small></p></body></html>\n"
+)
+
+
+class Answer(NamedTuple):
+    """A response made here: status, its field lines without framing, content."""
+
+    status: int
+    block: bytes
+    content: bytes
+
+
+def title_of(status: int) -> str:
+    """Return the registered reason phrase of a status code."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def prefers_html(fields: RequestFields | None) -> bool:
+    """Say whether a person with a browser is asking: text/html is named in Accept and JSON is not named before it."""
+    accept = (fields.get(b"accept") if fields is not None else None) or b""
+    position = accept.find(b"text/html")
+    return position >= 0 and b"json" not in accept[:position]
+
+
+def problem(
+    status: int,
+    detail: str,
+    request_id: bytes,
+    fields: RequestFields | None = None,
+    *,
+    proxy_status: str = "",
+    extra: bytes = b"",
+) -> Answer:
+    """Build an error answer in the form that the client asked for.
+
+    ``proxy_status`` is an error type of RFC 9209; ``extra`` are further field lines.
+    """
+    title = title_of(status)
+    if prefers_html(fields):
+        content = _PAGE.format(
+            status=status, title=title, detail=html.escape(detail), request_id=request_id.decode()
+        ).encode()
+        content_type = _HTML
+    else:
+        document = {
+            "type": "about:blank",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "request_id": request_id.decode(),
+        }
+        content = json.dumps(document).encode() + b"\n"
+        content_type = _PROBLEM
+    block = b"Content-Type: %s\r\nCache-Control: no-store\r\nX-Request-ID: %s\r\n%s" % (
+        content_type,
+        request_id,
+        extra,
+    )
+    if proxy_status:
+        block += b"Proxy-Status: foregate; error=%s\r\n" % proxy_status.encode()
+    return Answer(status, block, content)
+
+
+def redirect(status: int, location: bytes, extra: bytes = b"") -> Answer:
+    """Build a redirect; ``location`` is already a valid field value."""
+    return Answer(status, b"Location: %s\r\n%s" % (location, extra), b"")

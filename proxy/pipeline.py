@@ -1,0 +1,249 @@
+"""The way of a request, top to bottom.
+
+    admit -> client address -> site -> firewall -> route -> limits -> rate limit -> forward -> log
+
+Each step either lets the request go on or answers it.  There is no task and no wait here: what has to wait (a connection,
+an app) is left to the Forward that the last step starts.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+
+from proxy import answers
+from proxy.errors import GatewayError, LoopDetected
+from proxy.exchange import Downstream, Exchange
+from proxy.http1.request import RequestFields
+from proxy.snapshot import RouteRuntime, SiteRuntime, Snapshot
+from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.counters import NO_SITE, WorkerCounters
+from proxy.traffic.limiter import RateLimitStore
+from proxy.traffic.router import normalise_path
+from proxy.upstream.balancer import Target
+from proxy.upstream.directory import UpstreamDirectory
+from proxy.upstream.forward import Forward
+from proxy.upstream.pool import Pool
+
+
+class Pipeline:
+    """What a worker does with requests; ``snapshot`` is swapped on reload."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        snapshot: Snapshot,
+        *,
+        counters: WorkerCounters,
+        directory: UpstreamDirectory,
+        pool_of: Callable[[Target], Pool],
+        log: AccessLog,
+        instance: str,
+        limiter: RateLimitStore | None = None,
+        on_limited: Callable[[Exchange, int], None] | None = None,
+        on_failure: Callable[[Exchange, GatewayError], None] | None = None,
+    ) -> None:
+        self.loop = loop
+        self.snapshot = snapshot
+        self.counters = counters
+        self.directory = directory
+        self.pool_of = pool_of
+        self.pseudonym = f"foregate-{instance}".encode()
+        self._log = log
+        self._limiter = limiter
+        self._on_limited = on_limited
+        self._on_failure = on_failure
+        self._no_site = counters.site(NO_SITE)
+        self._id_prefix = os.urandom(10).hex().encode()
+        self._ids = 0
+
+    def admit(self, exchange: Exchange) -> None:
+        """Take a request in and see that it is answered, now or later."""
+        downstream, snapshot = exchange.downstream, exchange.snapshot
+        fields = exchange.fields
+        exchange.client, exchange.client_packed = downstream.client_of(fields)
+
+        site = exchange.site = snapshot.site(fields)
+        if snapshot.firewall is not None and not snapshot.firewall.permits(exchange.client_packed):
+            self._deny(exchange)
+            return
+        if site is None:
+            self._unknown_host(exchange)
+            return
+        if downstream.misdirected(site):
+            self.refuse(exchange, 421, "This connection's certificate does not cover the requested host.")
+            return
+        route = exchange.route = site.route(exchange.target)
+        if route.firewall is not None and not route.firewall.permits(exchange.client_packed):
+            self._deny(exchange)
+            return
+        if self._breaks_limits(exchange, route):
+            return
+        if route.rate is not None and self._is_limited(exchange, route):
+            return
+        if not downstream.is_secure and snapshot.redirect_https and site.tls.mode != "off":
+            self._redirect_to_https(exchange, site)
+            return
+        if route.redirect:
+            self._redirect(exchange, route)
+            return
+        self._forward(exchange, route)
+
+    def _forward(self, exchange: Exchange, route: RouteRuntime) -> None:
+        fields, downstream = exchange.fields, exchange.downstream
+        plan = route.plan(fields, downstream.scheme, downstream.port, downstream.trusted, self.pseudonym)
+        if plan.via_us:
+            self.gateway_error(exchange, LoopDetected())
+            return
+        if fields.upgrade and route.upgrades(exchange.method, exchange.minor_version, fields):
+            exchange.is_upgrade = True
+        Forward(self, exchange, route, plan).start()
+
+    # --- steps that may answer
+
+    def _deny(self, exchange: Exchange) -> None:
+        site = exchange.site
+        (site.counters if site is not None else self._no_site).denied()
+        self.refuse(
+            exchange, 403, "Access from your address is not allowed.", proxy_status="http_request_denied"
+        )
+
+    def _unknown_host(self, exchange: Exchange) -> None:
+        status = 421 if exchange.downstream.is_secure else 404
+        self.refuse(
+            exchange, status, "No site with this name is served here.", proxy_status="destination_not_found"
+        )
+
+    def _breaks_limits(self, exchange: Exchange, route: RouteRuntime) -> bool:
+        fields, limits = exchange.fields, route.limits
+        if fields.content_length > limits.body:
+            self.refuse(
+                exchange,
+                413,
+                f"The request content is larger than {limits.body} bytes.",
+                proxy_status="http_request_error",
+            )
+            return True
+        if exchange.head_size > limits.head_size or len(fields.lines) > limits.fields:
+            self.refuse(
+                exchange,
+                431,
+                "The header section is too large for this site.",
+                proxy_status="http_request_error",
+            )
+            return True
+        if self._is_grpc(fields):
+            self.refuse(
+                exchange,
+                505,
+                "gRPC needs HTTP/2, which is not spoken here.",
+                proxy_status="http_request_error",
+            )
+            return True
+        return False
+
+    def _is_grpc(self, fields: RequestFields) -> bool:
+        content_type = fields.content_type
+        return content_type.startswith(b"application/grpc") and not content_type.startswith(
+            b"application/grpc-web"
+        )
+
+    def _is_limited(self, exchange: Exchange, route: RouteRuntime) -> bool:
+        rate, limiter = route.rate, self._limiter
+        if rate is None or limiter is None or exchange.site is None:
+            return False
+        if rate.exempt_paths and rate.exempts_path(normalise_path(exchange.target)):
+            return False
+        bucket = exchange.downstream.bucket(rate, exchange.client_packed)
+        if bucket is None:
+            return False
+        wait = limiter.take(bucket, rate.kind, time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        if not wait:
+            return False
+        if self._on_limited is not None:
+            self._on_limited(exchange, bucket)
+        if rate.dry_run:
+            exchange.limited = 2
+            exchange.site.counters.limited_dry_run()
+            return False
+        exchange.limited = 1
+        exchange.site.counters.limited()
+        extra = b"".join(b"%s: %s\r\n" % pair for pair in rate.refusal_fields(wait))
+        self.refuse(exchange, 429, "Too many requests.", proxy_status="http_request_denied", extra=extra)
+        return True
+
+    def _redirect_to_https(self, exchange: Exchange, site: SiteRuntime) -> None:
+        host = exchange.fields.host
+        if host is None:
+            self.refuse(exchange, 400, "A request without Host cannot be redirected to https.")
+            return
+        name = host if host[:1] == b"[" and host[-1:] == b"]" else host.rpartition(b":")[0] or host
+        port = exchange.snapshot.config.server.https[0].port
+        suffix = b"" if port in (443, 0) else b":%d" % port
+        target = b"/" if exchange.target == b"*" else exchange.target
+        status = 308 if exchange.downstream.has_certificate(site) else 307
+        self._answer(exchange, answers.redirect(status, b"https://%s%s%s" % (name, suffix, target)))
+
+    def _redirect(self, exchange: Exchange, route: RouteRuntime) -> None:
+        target = b"/" if exchange.target == b"*" else exchange.target
+        self._answer(exchange, answers.redirect(308, route.redirect.rstrip(b"/") + target))
+
+    # --- answers
+
+    def refuse(
+        self, exchange: Exchange, status: int, detail: str, *, proxy_status: str = "", extra: bytes = b""
+    ) -> None:
+        """Answer a request with an error of our own."""
+        request_id = self.request_id(exchange)
+        exchange.error = exchange.error or proxy_status
+        self._answer(
+            exchange,
+            answers.problem(
+                status, detail, request_id, exchange.fields, proxy_status=proxy_status, extra=extra
+            ),
+        )
+
+    def gateway_error(self, exchange: Exchange, error: GatewayError) -> None:
+        """Answer that the app could not be reached or gave no good answer; the details go to the log alone."""
+        exchange.error = error.kind
+        self.log_failure(exchange, error)
+        self.refuse(exchange, error.status, error.wording, proxy_status=error.proxy_status)
+
+    def log_failure(self, exchange: Exchange, error: GatewayError) -> None:
+        """Tell the proxy's own log what went wrong with an app."""
+        if self._on_failure is not None:
+            self._on_failure(exchange, error)
+
+    def _answer(self, exchange: Exchange, answer: answers.Answer) -> None:
+        exchange.downstream.respond(
+            answer.status,
+            b"",
+            answer.block,
+            len(answer.content),
+            answer.content,
+            complete=True,
+            has_date=False,
+        )
+
+    def request_id(self, exchange: Exchange) -> bytes:
+        """Return the id of a request: a trusted peer's, or one of our own."""
+        if not exchange.request_id:
+            told = exchange.fields.get(b"x-request-id") if exchange.downstream.trusted else None
+            if told and len(told) <= 128:
+                exchange.request_id = told
+            else:
+                self._ids += 1
+                exchange.request_id = b"%s%012x" % (self._id_prefix, self._ids)
+        return exchange.request_id
+
+    def completed(self, exchange: Exchange, downstream: Downstream) -> None:
+        """Count and log an exchange that is over."""
+        seconds = time.perf_counter() - exchange.started
+        site = exchange.site
+        counters = site.counters if site is not None else self._no_site
+        counters.request(exchange.status, exchange.cache_outcome, seconds, exchange.received, exchange.sent)
+        self._log.write(exchange, downstream, self.request_id(exchange), seconds)
+
+    def use_log(self, log: AccessLog) -> None:
+        """Write to another access log from now on."""
+        self._log = log

@@ -1,0 +1,260 @@
+"""The configuration in the form that requests run on: compiled once, never changed, swapped whole on reload.
+
+A request keeps the snapshot that it started with.  What outlives a snapshot (targets with their health and connections,
+buckets, stored responses, counters) is referred to, not owned.
+"""
+
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from proxy.config import schema
+from proxy.config.schema import Config, Network
+from proxy.http1.request import RequestFields
+from proxy.semantics.forwarding import PreparedRequest, RequestEdits, prepare_request, request_edits
+from proxy.telemetry.counters import NO_SITE, SiteCounters, WorkerCounters
+from proxy.traffic.client_address import ClientHeader
+from proxy.traffic.firewall import Firewall
+from proxy.traffic.presets import trusted_proxies
+from proxy.traffic.rate_policy import RatePolicy
+from proxy.traffic.router import PrefixTable, normalise_host, normalise_path, strip_path_prefix
+from proxy.upstream.balancer import Balancer
+from proxy.upstream.directory import UpstreamDirectory
+
+RequestPlan = PreparedRequest
+
+#: A path's route is remembered up to so many targets; then the memory is emptied.
+_REMEMBERED_TARGETS: Final = 4096
+
+
+class RouteRuntime:
+    """One route, ready for requests."""
+
+    __slots__ = (
+        "balancer",
+        "cache",
+        "config",
+        "firewall",
+        "limits",
+        "own_host",
+        "path",
+        "rate",
+        "redirect",
+        "request_edits",
+        "response_edits",
+        "strip_prefix",
+        "timeouts",
+        "upgrade",
+    )
+
+    def __init__(
+        self, route: schema.Route, balancer: Balancer, firewall: Firewall | None, rate: RatePolicy | None
+    ) -> None:
+        self.config = route
+        self.balancer = balancer
+        self.firewall = firewall
+        self.rate = rate
+        self.path = route.path.encode()
+        self.cache = route.cache
+        self.limits = route.limits
+        self.timeouts = route.timeouts
+        self.own_host = route.host == "upstream"
+        self.redirect = route.redirect.encode("ascii", "ignore")
+        self.strip_prefix = route.strip_prefix and bool(self.path.strip(b"/"))
+        self.upgrade = frozenset(protocol.encode() for protocol in route.upgrade)
+        self.request_edits: RequestEdits = request_edits(route.set_request_headers)
+        self.response_edits: RequestEdits = request_edits(route.set_response_headers)
+
+    def upstream_target(self, target: bytes) -> bytes:
+        """Return the request target for the app: as it came, or without the route's prefix."""
+        return strip_path_prefix(target, self.path) if self.strip_prefix else target
+
+    def plan(
+        self, fields: RequestFields, scheme: bytes, port: int, trusted: bool, pseudonym: bytes
+    ) -> RequestPlan:
+        """Return the prepared head for a field section, made once and kept with the parsed section.
+
+        It holds nothing of one request or one client: the key is all that it is made from.
+        """
+        key = (self, scheme, port, trusted)
+        plan = fields.derived.get(key)
+        if plan is None:
+            plan = fields.derived[key] = self._prepare(fields, scheme, port, trusted, pseudonym)
+        return plan  # type: ignore[return-value]  # under such a key there is nothing else
+
+    def _prepare(
+        self, fields: RequestFields, scheme: bytes, port: int, trusted: bool, pseudonym: bytes
+    ) -> RequestPlan:
+        prepared = prepare_request(
+            fields.lines,
+            fields.connection,
+            self.request_edits,
+            host=fields.host or b"",
+            scheme=scheme,
+            port=port,
+            trusted=trusted,
+            pseudonym=pseudonym,
+        )
+        framing = b""
+        if fields.chunked:
+            framing = b"Transfer-Encoding: chunked\r\n"
+        elif fields.content_length >= 0:
+            framing = b"Content-Length: %d\r\n" % fields.content_length
+        wanted = [protocol for protocol in fields.upgrade if protocol in self.upgrade]
+        if wanted and not fields.has_content:
+            framing += b"Connection: Upgrade\r\nUpgrade: %s\r\n" % wanted[0]
+        return prepared._replace(
+            block=prepared.block + framing, host_line=b"" if self.own_host else prepared.host_line
+        )
+
+    def upgrades(self, method: bytes, minor_version: int, fields: RequestFields) -> bool:
+        """Say whether this request may switch protocols here."""
+        return (
+            bool(fields.upgrade)
+            and method == b"GET"
+            and minor_version == 1
+            and not fields.has_content
+            and any(protocol in self.upgrade for protocol in fields.upgrade)
+        )
+
+
+class SiteRuntime:
+    """One site, ready for requests."""
+
+    __slots__ = ("_default", "_paths", "_remembered", "config", "counters", "is_any", "label", "tls")
+
+    def __init__(
+        self, site: schema.Site, routes: Mapping[str, RouteRuntime], counters: SiteCounters, *, label: bytes
+    ) -> None:
+        self.config = site
+        self.tls = site.tls
+        self.is_any = site.domains == ("*",)
+        self.counters = counters
+        self.label = label
+        self._default = routes[""]
+        self._paths = PrefixTable({path: route for path, route in routes.items() if path})
+        self._remembered: dict[bytes, RouteRuntime] = {}
+
+    def route(self, target: bytes) -> RouteRuntime:
+        """Return the route of a request target: the longest prefix of the normalised path, or the site itself."""
+        if not self._paths:
+            return self._default
+        route = self._remembered.get(target)
+        if route is None:
+            route = self._paths.find(normalise_path(target)) or self._default
+            if len(self._remembered) >= _REMEMBERED_TARGETS:
+                self._remembered.clear()
+            self._remembered[target] = route
+        return route
+
+
+class Snapshot:
+    """All sites, ready for requests."""
+
+    __slots__ = (
+        "_any",
+        "_by_host",
+        "client_header",
+        "config",
+        "firewall",
+        "limits",
+        "max_fields",
+        "max_head_size",
+        "proxy_protocol",
+        "redirect_https",
+        "sites",
+        "timeouts",
+        "trusted",
+    )
+
+    def __init__(self, config: Config, parts: "SnapshotParts") -> None:
+        self.config = config
+        self.limits = config.limits
+        self.timeouts = config.timeouts
+        self.redirect_https = config.server.redirect_https and bool(config.server.https)
+        self.client_header = ClientHeader(config.client_ip.header)
+        self.trusted = trusted_proxies(config.client_ip.trusted, parts.gateways)
+        self.firewall = parts.firewall(config.firewall)
+        self.proxy_protocol = config.server.proxy_protocol
+        self.sites = tuple(parts.site(site) for site in config.sites)
+        self._by_host = {
+            domain.encode(): site for site in self.sites for domain in site.config.domains if domain != "*"
+        }
+        self._any = next((site for site in self.sites if site.is_any), None)
+        every = [config.limits, *(route.limits for site in config.sites for route in site.routes)]
+        self.max_head_size = max(limits.head_size for limits in every)
+        self.max_fields = max(limits.fields for limits in every)
+
+    def site(self, fields: RequestFields) -> SiteRuntime | None:
+        """Return the site of a request, by its Host; without Host the site for any host."""
+        try:
+            return fields.derived[self]  # type: ignore[return-value]  # under such a key there is nothing else
+        except KeyError:
+            host = fields.host
+            site = self._any if host is None else self._by_host.get(normalise_host(host), self._any)
+            fields.derived[self] = site
+            return site
+
+
+class SnapshotParts:
+    """Makes the parts of a snapshot from what the worker already has."""
+
+    def __init__(
+        self,
+        directory: UpstreamDirectory,
+        counters: WorkerCounters,
+        site_blocks: Mapping[str, int],
+        *,
+        limiter_key: bytes = b"",
+        gateways: Iterable[bytes] = (),
+        lists: Callable[[str], Iterable[Network]] | None = None,
+    ) -> None:
+        self._directory = directory
+        self._counters = counters
+        self._blocks = site_blocks
+        self._limiter_key = limiter_key
+        self._lists = lists
+        self.gateways = tuple(gateways)
+
+    def site(self, site: schema.Site) -> SiteRuntime:
+        """Compile a site with its routes."""
+        routes = {route.path: self._route(site, route) for route in site.routes}
+        counters = self._counters.site(self._blocks.get(site.name, NO_SITE))
+        return SiteRuntime(site, routes, counters, label=site.name.encode())
+
+    def _route(self, site: schema.Site, route: schema.Route) -> RouteRuntime:
+        rate = None
+        if self._limiter_key:
+            own = route.path if route.own_rate else None
+            rate = RatePolicy.of(route.rate_limit, self._limiter_key, site.name, own)
+        return RouteRuntime(route, self._directory.balancer(site, route), self.firewall(route.firewall), rate)
+
+    def firewall(self, rules: schema.Firewall) -> Firewall | None:
+        """Compile firewall rules; None where there are none."""
+        if not rules.allow and not rules.deny:
+            return None
+        names = [
+            entry.removeprefix("file:") for entry in (*rules.allow, *rules.deny) if isinstance(entry, str)
+        ]
+        read = self._lists
+        return Firewall.of(rules, {name: tuple(read(name)) if read is not None else () for name in names})
+
+
+class UpstreamTls:
+    """TLS contexts for https upstreams: always verified, one for each CA file."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    def context(self, ca_file: str) -> ssl.SSLContext:
+        """Return the context that trusts ``ca_file`` alone, or the system's authorities where it is empty."""
+        context = self._contexts.get(ca_file)
+        if context is None:
+            context = ssl.create_default_context(cafile=ca_file or None)
+            context.set_alpn_protocols(["http/1.1"])
+            self._contexts[ca_file] = context
+        return context
+
+    def forget(self) -> None:
+        """Read the CA files again when they are needed next."""
+        self._contexts.clear()

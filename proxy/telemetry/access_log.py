@@ -1,0 +1,156 @@
+"""One line per request, as JSON or in the combined format; never a secret, never a second line (CWE-117).
+
+What depends on the field section alone (host, user agent, referer) is escaped once and kept with the parsed section;
+so is nothing of one request.  A line stays below 4096 octets, the size up to which a pipe takes a write whole.
+"""
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from proxy.http1.request import RequestFields
+from proxy.telemetry.counters import CACHE_OUTCOMES
+
+if TYPE_CHECKING:
+    from proxy.exchange import Exchange
+
+_LONGEST_TARGET: Final = 2000
+_LONGEST_AGENT: Final = 400
+_LONGEST_REFERER: Final = 600
+_LONGEST_HOST: Final = 260
+LIMIT_OUTCOMES: Final = ("", "limited", "dry-run")
+_KEY: Final = "access-log"
+
+
+class LineSink(Protocol):
+    """Where finished lines go; must never block."""
+
+    def put(self, line: str) -> None:
+        """Take one line without its end."""
+        ...
+
+
+class Facts(Protocol):
+    """What the log says about the client's connection."""
+
+    @property
+    def tls_version(self) -> str:
+        """The TLS version, or an empty string."""
+        ...
+
+
+class _FieldTexts(NamedTuple):
+    """The escaped texts of one field section."""
+
+    host: str
+    agent: str
+    referer: str
+
+
+class AccessLog:
+    """Turns exchanges into lines."""
+
+    def __init__(self, sink: LineSink | None, *, combined: bool, redact_query: tuple[str, ...]) -> None:
+        self._sink = sink
+        self._combined = combined
+        names = "|".join(re.escape(name) for name in redact_query)
+        self._secrets = re.compile(rf"([?&;](?:{names})=)[^&;#]*", re.IGNORECASE) if names else None
+        self._second = -1
+        self._second_text = ""
+
+    def write(self, exchange: "Exchange", facts: Facts, request_id: bytes, seconds: float) -> None:
+        """Write the line of an exchange that is over."""
+        if self._sink is None:
+            return
+        line = self._combined_line if self._combined else self._json_line
+        self._sink.put(line(exchange, facts, request_id.decode("latin-1"), seconds))
+
+    def _target(self, target: bytes) -> str:
+        text = target[:_LONGEST_TARGET].decode("latin-1")
+        if self._secrets is not None and "?" in text:
+            text = self._secrets.sub(r"\1[redacted]", _decoded_names(text))
+        return text.replace("\\", "\\\\")
+
+    def _texts(self, fields: RequestFields) -> _FieldTexts:
+        texts = fields.derived.get(_KEY)
+        if not isinstance(texts, _FieldTexts):
+            referer = fields.get(b"referer") or b""
+            texts = _FieldTexts(
+                host=_bounded(fields.host or b"", _LONGEST_HOST),
+                agent=_bounded(fields.get(b"user-agent") or b"", _LONGEST_AGENT),
+                referer=_bounded(self._without_secrets(referer).encode("latin-1"), _LONGEST_REFERER),
+            )
+            fields.derived[_KEY] = texts
+        return texts
+
+    def _without_secrets(self, value: bytes) -> str:
+        text = value.decode("latin-1")
+        return self._secrets.sub(r"\1[redacted]", _decoded_names(text)) if self._secrets is not None else text
+
+    def _json_line(self, exchange: "Exchange", facts: Facts, request_id: str, seconds: float) -> str:
+        texts = self._texts(exchange.fields)
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
+        upstream = ""
+        if exchange.upstream_address:
+            upstream = f',"upstream":{_escape(exchange.upstream_address)},"upstream_seconds":{exchange.upstream_seconds:.6f}'
+        extra = f',"error":"{exchange.error}"' if exchange.error else ""
+        if exchange.limited:
+            extra += f',"limit":"{LIMIT_OUTCOMES[exchange.limited]}"'
+        if exchange.retries:
+            extra += f',"retries":{exchange.retries}'
+        tls = facts.tls_version
+        if tls:
+            extra += f',"tls":"{tls}"'
+        return (
+            f'{{"time":"{self._second_text}.{int(now * 1000) % 1000:03d}Z","id":{_quoted_id(request_id)},'
+            f'"client":"{exchange.client.decode()}","host":{texts.host},"method":"{exchange.method.decode()}",'
+            f'"target":"{self._target(exchange.target)}","protocol":"HTTP/1.{exchange.minor_version}",'
+            f'"status":{exchange.status},"received":{exchange.received},"sent":{exchange.sent},'
+            f'"seconds":{seconds:.6f},"cache":"{CACHE_OUTCOMES[exchange.cache_outcome]}"{upstream}{extra},'
+            f'"user_agent":{texts.agent},"referer":{texts.referer}}}'
+        )
+
+    def _combined_line(self, exchange: "Exchange", facts: Facts, request_id: str, seconds: float) -> str:
+        texts = self._texts(exchange.fields)
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._second_text = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(self._second))
+        return (
+            f"{exchange.client.decode() or '-'} - - [{self._second_text}] "
+            f'"{exchange.method.decode()} {self._target(exchange.target)} HTTP/1.{exchange.minor_version}" '
+            f"{exchange.status} {exchange.sent} {_or_dash(texts.referer)} {_or_dash(texts.agent)}"
+        )
+
+
+def _decoded_names(text: str) -> str:
+    """Decode percent-encoded letters, digits, "-", "." and "_", so that ``%74oken=`` is recognised, too."""
+    return re.sub(
+        r"%(2[dDeE]|5[fF]|3[0-9]|4[1-9a-fA-F]|5[0-9aA]|6[1-9a-fA-F]|7[0-9aA])",
+        lambda m: chr(int(m[1], 16)),
+        text,
+    )
+
+
+def _escape(text: str) -> str:
+    return json.dumps(text)
+
+
+def _bounded(value: bytes, longest: int) -> str:
+    """Escape a value for JSON; octets that would grow sixfold are cut to stay within the line's bound."""
+    text = value[:longest].decode("utf-8", "replace")
+    if not text.isascii():
+        text = text[: longest // 4]
+    return json.dumps(text)
+
+
+def _quoted_id(request_id: str) -> str:
+    return f'"{request_id}"' if request_id.isalnum() else _escape(request_id)
+
+
+def _or_dash(escaped: str) -> str:
+    return '"-"' if escaped == '""' else escaped

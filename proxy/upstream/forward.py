@@ -1,0 +1,401 @@
+"""The way of one request to an app and of its response back.
+
+Theory of operation.  A Forward stands between an exchange (the client's side) and an upstream connection, and passes
+content both ways as it comes, pausing one side while the other takes nothing.  It lives in callbacks; the only thing
+that it ever waits for with a task is a new connection.
+
+When something fails before the response has begun:
+- no connection: nothing was sent, so the next address is tried, whatever the method;
+- a reused connection closed before any octet of the response: the app may have closed it just when the request left.  An
+  idempotent request whose content was not read yet is sent once more, on a fresh connection;
+- anything else is answered 502 or 504.  Nothing else is ever sent twice.
+"""
+
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+from proxy.errors import ConnectionReset, GatewayError, InvalidResponse, NothingLeft, Unresolved
+from proxy.exchange import Exchange
+from proxy.http1 import writer
+from proxy.http1.response import Framing, ResponseFields, StatusLine
+from proxy.semantics.fields import IDEMPOTENT_METHODS, FieldLine
+from proxy.semantics.forwarding import response_block
+from proxy.upstream.balancer import Target
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.health import FailureStage
+from proxy.upstream.pool import Attempt
+
+if TYPE_CHECKING:
+    from proxy.pipeline import Pipeline
+    from proxy.snapshot import RequestPlan, RouteRuntime
+
+#: Request content that is kept while there is no connection yet (octets); above it the client has to wait.
+MAX_PENDING: Final = 64 * 1024
+
+
+class Forward:
+    """One request on its way to an app, and its response on the way back."""
+
+    __slots__ = (
+        "_app_ended",
+        "_attempt",
+        "_client_ended",
+        "_connection",
+        "_content_sent",
+        "_downstream_paused",
+        "_exchange",
+        "_only_new",
+        "_pending",
+        "_pending_octets",
+        "_pipeline",
+        "_plan",
+        "_route",
+        "_sent_at",
+        "_target",
+        "_trailers",
+        "_tried",
+    )
+
+    def __init__(
+        self, pipeline: "Pipeline", exchange: Exchange, route: "RouteRuntime", plan: "RequestPlan"
+    ) -> None:
+        self._pipeline = pipeline
+        self._exchange = exchange
+        self._route = route
+        self._plan = plan
+        self._connection: UpstreamConnection | None = None
+        self._attempt: Attempt | None = None
+        self._target: Target | None = None
+        self._tried: tuple[Target, ...] = ()
+        self._only_new = False
+        self._pending: list[bytes] = []
+        self._pending_octets = 0
+        self._content_sent = False
+        self._trailers: tuple[FieldLine, ...] = ()
+        self._downstream_paused = False
+        self._client_ended = False
+        self._app_ended = False
+        self._sent_at = 0.0
+
+    def start(self) -> None:
+        """Choose an address and send the request there."""
+        self._exchange.receiver = self
+        self._next_target(None)
+
+    # --- finding a connection
+
+    def _next_target(self, error: GatewayError | None) -> None:
+        """Try the next address; ``error`` is what the last one failed with."""
+        exchange, route = self._exchange, self._route
+        loop_time = self._pipeline.loop.time()
+        target = route.balancer.pick(loop_time, exchange.client_packed, self._tried)
+        if target is None:
+            self._fail(error or self._no_target())
+            return
+        self._target = target
+        target.in_flight += 1
+        pool = self._pipeline.pool_of(target)
+        timeouts = route.timeouts
+        if not self._only_new:
+            once = exchange.method not in IDEMPOTENT_METHODS or exchange.fields.has_content
+            connection = pool.take(timeouts.keepalive_upstream, fresh_only=once)
+            if connection is not None:
+                self._send(connection)
+                return
+        self._attempt = pool.connect(self, timeouts.connect)
+
+    def _no_target(self) -> GatewayError:
+        fault = self._pipeline.directory.fault(self._route.config)
+        if not self._route.balancer.members:
+            return Unresolved(fault or "the upstream's name has no address yet")
+        return NothingLeft("every address was tried")
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """Take the connection and send the request."""
+        self._attempt = None
+        self._send(connection)
+
+    def not_connected(self, error: GatewayError) -> None:
+        """Go on to the next address: nothing was sent."""
+        self._attempt = None
+        target = self._release()
+        target.health.failed(self._pipeline.loop.time(), FailureStage.CONNECT, error.kind)
+        self._count_failure(error)
+        self._tried = (*self._tried, target)
+        if error.try_next:
+            self._exchange.retries += 1
+            self._next_target(error)
+        else:
+            self._fail(error)
+
+    def _release(self) -> Target:
+        target, self._target = self._target, None
+        assert target is not None
+        target.in_flight -= 1
+        return target
+
+    # --- the request
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        exchange, plan = self._exchange, self._plan
+        self._connection = connection
+        exchange.upstream_address = connection.address
+        host_line = plan.host_line or self._authority_line()
+        downstream = exchange.downstream
+        octets = b"%s %s HTTP/1.1\r\n%s%s%s%sX-Request-ID: %s\r\n\r\n" % (
+            exchange.method,
+            self._route.upstream_target(exchange.target),
+            host_line,
+            plan.block,
+            downstream.client_lines(exchange, plan),
+            plan.forwarded_tail,
+            self._pipeline.request_id(exchange),
+        )
+        complete = exchange.complete
+        if self._pending:
+            octets = self._with_pending(octets)
+        elif complete and exchange.fields.chunked:
+            octets += writer.last_chunk(self._trailers)
+        timeouts = self._route.timeouts
+        self._sent_at = time.perf_counter()
+        connection.begin(
+            self,
+            exchange.method,
+            octets,
+            complete=complete,
+            upgrade=exchange.is_upgrade,
+            first_byte=timeouts.first_byte,
+            read=timeouts.read,
+        )
+
+    def _authority_line(self) -> bytes:
+        """Return the Host of the address itself, for ``host = "upstream"`` and for requests without Host."""
+        assert self._target is not None
+        key = self._target.key
+        if key.scheme == "unix":
+            return b"Host: localhost\r\n"
+        host = f"[{key.host}]" if ":" in key.host else key.host
+        default = 443 if key.scheme == "https" else 80
+        return (
+            f"Host: {host}\r\n".encode() if key.port == default else f"Host: {host}:{key.port}\r\n".encode()
+        )
+
+    def _with_pending(self, head: bytes) -> bytes:
+        """Join the content that came before there was a connection."""
+        content = b"".join(self._pending)
+        self._pending.clear()
+        self._content_sent = True
+        if self._pending_octets > MAX_PENDING:
+            self._exchange.downstream.resume_content()
+        self._pending_octets = 0
+        if not self._exchange.fields.chunked:
+            return head + content
+        return (
+            head
+            + writer.chunk(content)
+            + (writer.last_chunk(self._trailers) if self._exchange.complete else b"")
+        )
+
+    def request_content(self, content: bytes) -> None:
+        """Pass the next octets of content on, or keep them until there is a connection."""
+        connection = self._connection
+        if connection is None:
+            self._pending.append(content)
+            self._pending_octets += len(content)
+            if self._pending_octets > MAX_PENDING:
+                self._exchange.downstream.pause_content()
+            return
+        self._content_sent = True
+        if self._exchange.fields.chunked and self._exchange.status != 101:
+            content = writer.chunk(content)
+        connection.send(content)
+        connection.extend(self._route.timeouts.first_byte)
+
+    def request_complete(self, trailers: tuple[FieldLine, ...]) -> None:
+        """End the request's content, or the client's direction of a tunnel."""
+        connection = self._connection
+        if self._exchange.status == 101:
+            self._client_ended = True
+            self._end_of_tunnel()
+            return
+        self._trailers = trailers
+        if connection is None:
+            return
+        if self._exchange.fields.chunked:
+            connection.send(writer.last_chunk(trailers))
+        connection.request_sent(self._route.timeouts.first_byte)
+
+    def upstream_paused(self) -> None:
+        """The app takes no more: neither do we."""
+        self._exchange.downstream.pause_content()
+
+    def upstream_resumed(self) -> None:
+        """The app takes more."""
+        self._exchange.downstream.resume_content()
+
+    # --- the response
+
+    def interim_response(self, status: StatusLine, fields: ResponseFields) -> None:
+        """Pass a 1xx on: 100 to a client that waits for it, others with their fields (103 Early Hints)."""
+        if status.status == 100:
+            if self._exchange.fields.expects_continue:
+                self._exchange.downstream.send_interim(100, b"")
+        elif status.status == 103:
+            self._exchange.downstream.send_interim(103, self._block(fields))
+
+    def response_head(
+        self, status: StatusLine, fields: ResponseFields, framing: Framing, content: bytes, *, complete: bool
+    ) -> None:
+        """Pass the response's head on, with the content that came along."""
+        exchange, route = self._exchange, self._route
+        seconds = time.perf_counter() - self._sent_at
+        exchange.upstream_seconds = seconds
+        target = self._target
+        assert target is not None
+        if target.health.failures:
+            target.health.succeeded()
+        if exchange.site is not None:
+            exchange.site.counters.upstream(seconds)
+        block, has_date = self._prepared_block(status, fields)
+        if complete:
+            self._finished()
+        length = fields.content_length if framing is not Framing.CHUNKED else -1
+        exchange.downstream.respond(
+            status.status, status.reason, block, length, content, complete=complete, has_date=has_date
+        )
+
+    def _prepared_block(self, status: StatusLine, fields: ResponseFields) -> tuple[bytes, bool]:
+        """Return the response's field lines, made once per field section and route, and whether Date is there."""
+        known = fields.derived.get(self._route)
+        if known is not None:
+            return cast("tuple[bytes, bool]", known)
+        keep_upgrade = status.status == 426
+        block = self._block(fields, keep_upgrade=keep_upgrade)
+        has_date = fields.get(b"date") is not None
+        if not keep_upgrade:
+            fields.derived[self._route] = (block, has_date)
+        return block, has_date
+
+    def _block(self, fields: ResponseFields, *, keep_upgrade: bool = False) -> bytes:
+        return response_block(
+            fields.lines, fields.connection, self._route.response_edits, keep_upgrade=keep_upgrade
+        )
+
+    def response_content(self, content: bytes) -> None:
+        """Pass the next octets of content on."""
+        self._exchange.downstream.send_content(content)
+
+    def response_complete(self, trailers: tuple[FieldLine, ...]) -> None:
+        """End the response."""
+        self._finished()
+        self._exchange.downstream.finish(trailers)
+
+    def downstream_paused(self) -> None:
+        """The client takes no more: neither do we."""
+        self._downstream_paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def downstream_resumed(self) -> None:
+        """The client takes more."""
+        self._downstream_paused = False
+        if self._connection is not None:
+            self._connection.resume()
+
+    def _finished(self) -> None:
+        self._connection = None
+        self._release()
+
+    # --- tunnels
+
+    def switched(self, fields: ResponseFields, octets: bytes) -> None:
+        """Become a tunnel after the app's 101, which names the protocol anew (RFC 9110 section 7.8)."""
+        exchange, connection = self._exchange, self._connection
+        assert connection is not None
+        accepted = [p for p in fields.upgrade if p in self._route.upgrade]
+        if not accepted or len(fields.upgrade) != 1:
+            connection.cancel()
+            self.response_failed(InvalidResponse("switched to a protocol that was not asked for"))
+            return
+        exchange.upstream_seconds = time.perf_counter() - self._sent_at
+        block = self._block(fields) + b"Connection: Upgrade\r\nUpgrade: %s\r\n" % accepted[0]
+        early = exchange.downstream.switch_protocols(block)
+        if early:
+            connection.send(early)
+        if octets:
+            exchange.downstream.tunnel(octets)
+
+    def tunnel_octets(self, octets: bytes) -> None:
+        """Pass octets from the app to the client."""
+        self._exchange.downstream.tunnel(octets)
+
+    def tunnel_ended(self) -> None:
+        """The app has sent all it will."""
+        self._app_ended = True
+        self._end_of_tunnel()
+
+    def _end_of_tunnel(self) -> None:
+        """Relay the end of one direction; close when both have ended or the end cannot be relayed by itself."""
+        connection = self._connection
+        if connection is None:
+            return
+        if self._client_ended and not self._app_ended:
+            connection.end_tunnel()
+        elif not (
+            self._app_ended and not self._client_ended and self._exchange.downstream.shut_down_tunnel()
+        ):
+            self._finished()
+            connection.finish_tunnel()
+            self._exchange.downstream.end_tunnel()
+
+    def tunnel_closed(self) -> None:
+        """The app's side is gone."""
+        if self._connection is not None:
+            self._finished()
+            self._exchange.downstream.end_tunnel()
+
+    # --- failures
+
+    def response_failed(self, error: GatewayError) -> None:
+        """Try again where that is safe; else tell the client."""
+        exchange = self._exchange
+        connection, self._connection = self._connection, None
+        assert connection is not None
+        target = self._release()
+        self._count_failure(error)
+        if exchange.head_sent:
+            exchange.error = error.kind
+            exchange.receiver = None
+            self._pipeline.log_failure(exchange, error)
+            exchange.downstream.abort_response()
+            return
+        stale = connection.reused and connection.octets == 0 and isinstance(error, ConnectionReset)
+        if stale and not self._content_sent and exchange.method in IDEMPOTENT_METHODS:
+            self._only_new = True
+            exchange.retries += 1
+            self._next_target(error)
+            return
+        if not stale:
+            target.health.failed(self._pipeline.loop.time(), FailureStage.EXCHANGE, error.kind)
+        self._fail(error)
+
+    def _count_failure(self, error: GatewayError) -> None:
+        if self._exchange.site is not None:
+            self._exchange.site.counters.upstream_failed(error.kind)
+
+    def _fail(self, error: GatewayError) -> None:
+        self._pending.clear()
+        self._exchange.receiver = None
+        self._pipeline.gateway_error(self._exchange, error)
+
+    def client_gone(self) -> None:
+        """Give up: close the connection, so that the app learns of it, too."""
+        if self._attempt is not None:
+            self._attempt.cancel()
+            self._attempt = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.cancel()
+        if self._target is not None:
+            self._release()
+        self._pending.clear()

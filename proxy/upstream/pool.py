@@ -1,0 +1,235 @@
+"""Connections to one address of an app: kept for reuse, counted, bounded.
+
+The pool decides synchronously; only making a new connection takes time, in one task per attempt.
+"""
+
+import asyncio
+import contextlib
+import errno
+import ssl
+from collections import deque
+from typing import Final, Protocol
+
+from proxy.deadlines import DeadlineWheel
+from proxy.errors import ConnectionLimit, ConnectRefused, ConnectTimeout, GatewayError, TlsFailure
+from proxy.http1.memo import FieldMemo
+from proxy.http1.response import ResponseFields
+from proxy.telemetry import counters
+from proxy.telemetry.counters import WorkerCounters
+from proxy.upstream.addresses import TargetKey
+from proxy.upstream.connection import UpstreamConnection
+
+#: Connections to one address, from one worker: kept idle, and in all. Above, requests wait for ``connect`` seconds.
+MAX_IDLE: Final = 256
+MAX_CONNECTIONS: Final = 1024
+#: A request that must not be sent twice reuses only a connection that was in use this recently (seconds).
+FRESH: Final = 1.0
+
+
+class Connecting(Protocol):
+    """Who waits for a connection."""
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """Take the connection; it is fresh, or was given back by somebody else."""
+        ...
+
+    def not_connected(self, error: GatewayError) -> None:
+        """Learn that there is none to be had."""
+        ...
+
+
+class Attempt:
+    """A wait for a connection; cancel() ends it, and a connection that comes all the same is closed."""
+
+    __slots__ = ("task", "timeout", "timer", "waiter")
+
+    def __init__(self, waiter: Connecting, timeout: float) -> None:
+        self.waiter: Connecting | None = waiter
+        self.timeout = timeout
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        """Wait no longer."""
+        self.waiter = None
+        if self.task is not None:
+            self.task.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+class PoolContext:
+    """What all pools of a worker share."""
+
+    __slots__ = ("counters", "loop", "response_memo", "wheel")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, wheel: DeadlineWheel, counters: WorkerCounters
+    ) -> None:
+        self.loop = loop
+        self.wheel = wheel
+        self.counters = counters
+        self.response_memo: FieldMemo[ResponseFields] = FieldMemo()
+
+
+class Pool:
+    """The connections to one target."""
+
+    __slots__ = (
+        "_context",
+        "_idle",
+        "_key",
+        "_open",
+        "_opening",
+        "_tls",
+        "_waiting",
+        "label",
+        "loop",
+        "response_memo",
+        "wheel",
+    )
+
+    def __init__(self, context: PoolContext, key: TargetKey, tls: ssl.SSLContext | None) -> None:
+        self._context = context
+        self._key = key
+        self._tls = tls
+        self._idle: deque[UpstreamConnection] = deque()
+        self._waiting: deque[Attempt] = deque()
+        self._open = 0
+        self._opening: set[asyncio.Task[None]] = set()
+        self.loop = context.loop
+        self.wheel = context.wheel
+        self.response_memo = context.response_memo
+        self.label = f"unix:{key.path}" if key.scheme == "unix" else f"{_bracketed(key.address)}:{key.port}"
+
+    def take(self, keepalive: float, *, fresh_only: bool) -> UpstreamConnection | None:
+        """Return the most recently used idle connection that may still be used, or None.
+
+        ``keepalive`` is how long one may have been idle (seconds); ``fresh_only`` for requests that must not be repeated.
+        """
+        idle = self._idle
+        if not idle:
+            return None
+        oldest = self.loop.time() - (min(FRESH, keepalive) if fresh_only else keepalive)
+        while idle:
+            connection = idle.pop()
+            if connection.idle_since < oldest:
+                idle.append(connection)
+                return None
+            if connection.is_usable:
+                connection.reused = True
+                self._context.counters.add(counters.UPSTREAM_REUSED)
+                return connection
+        return None
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Keep a connection for reuse, or hand it to who waits longest."""
+        while self._waiting:
+            attempt = self._waiting.popleft()
+            waiter = attempt.waiter
+            if waiter is not None:
+                attempt.cancel()  # it only waits in line: no task of its own
+                connection.reused = True
+                waiter.connected(connection)
+                return
+        if len(self._idle) >= MAX_IDLE:
+            connection.close()
+            return
+        connection.idle_since = self.loop.time()
+        self._idle.append(connection)
+
+    def expire_idle(self, keepalive: float) -> None:
+        """Close what has been idle for longer than ``keepalive`` seconds; the oldest stand first."""
+        oldest = self.loop.time() - keepalive
+        while self._idle and self._idle[0].idle_since < oldest:
+            self._idle.popleft().close()
+
+    def made(self) -> None:
+        """Count a connection that was just made."""
+        self._open += 1
+        self._context.counters.add(counters.UPSTREAM_OPENED)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """Forget a closed connection; let the next in line make a new one."""
+        self._open -= 1
+        self._context.counters.add(counters.UPSTREAM_CLOSED)
+        with contextlib.suppress(ValueError):
+            self._idle.remove(connection)
+        while self._waiting and not self._is_full():
+            attempt = self._waiting.popleft()
+            if attempt.waiter is not None:
+                self._start(attempt, attempt.timeout)
+
+    def connect(self, waiter: Connecting, timeout: float) -> Attempt:
+        """Get a connection for ``waiter``: a new one, or in its turn a used one; ``timeout`` in seconds."""
+        attempt = Attempt(waiter, timeout)
+        if not self._is_full():
+            self._start(attempt, timeout)
+        else:
+            attempt.timer = self.loop.call_later(timeout, self._waited_too_long, attempt)
+            self._waiting.append(attempt)
+        return attempt
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _waited_too_long(self, attempt: Attempt) -> None:
+        waiter, attempt.waiter = attempt.waiter, None
+        if attempt in self._waiting:
+            self._waiting.remove(attempt)
+        if waiter is not None:
+            waiter.not_connected(ConnectionLimit(f"{self.label}: {MAX_CONNECTIONS} connections are in use"))
+
+    def _is_full(self) -> bool:
+        return self._open + len(self._opening) >= MAX_CONNECTIONS
+
+    def _start(self, attempt: Attempt, timeout: float) -> None:
+        task = self.loop.create_task(self._run_attempt(attempt, timeout))
+        attempt.task = task
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _run_attempt(self, attempt: Attempt, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                connection = await self._make()
+        except (OSError, TimeoutError, ssl.SSLError) as exc:
+            waiter, attempt.waiter = attempt.waiter, None
+            if waiter is not None:
+                waiter.not_connected(self._fault(exc, timeout))
+            return
+        waiter, attempt.waiter = attempt.waiter, None
+        if waiter is not None:
+            waiter.connected(connection)
+        else:
+            self.give_back(connection)
+
+    async def _make(self) -> UpstreamConnection:
+        key = self._key
+        if key.scheme == "unix":
+            _, connection = await self.loop.create_unix_connection(lambda: UpstreamConnection(self), key.path)
+            return connection
+        name = key.server_name or key.host
+        _, connection = await self.loop.create_connection(
+            lambda: UpstreamConnection(self),
+            key.address,
+            key.port,
+            ssl=self._tls,
+            server_hostname=name if self._tls is not None else None,
+        )
+        return connection
+
+    def _fault(self, exc: Exception, timeout: float) -> GatewayError:
+        if isinstance(exc, ssl.SSLError):
+            return TlsFailure(f"{self.label}: {exc.reason or exc}")
+        if isinstance(exc, TimeoutError):
+            return ConnectTimeout(f"{self.label}: not connected within {timeout:g} s")
+        number = exc.errno if isinstance(exc, OSError) else None
+        reason = errno.errorcode.get(number or 0, str(exc))
+        return ConnectRefused(f"{self.label}: {reason}")
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
