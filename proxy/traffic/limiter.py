@@ -35,7 +35,9 @@ class TokenBucket:
     def __post_init__(self) -> None:
         """Raise ValueError for a bucket that could never give a token or takes too long to refill."""
         if self.period_us < 1 or self.burst < 1:
-            raise ValueError(f"a bucket needs a period and a burst of at least 1, not {self}")
+            raise ValueError(
+                f"a bucket needs a period and a burst of at least 1, not {self.period_us} and {self.burst}"
+            )
         object.__setattr__(self, "capacity_us", self.period_us * self.burst)
         object.__setattr__(self, "tolerance_us", self.period_us * (self.burst - 1))
         if self.capacity_us > LONGEST_DEBT_US:
