@@ -1,0 +1,174 @@
+"""From `proxy.toml` to a `Config`, or to everything that is wrong with it.
+
+Theory of operation.  Octets become a TOML document (`syntax`), variables are put in (`interpolation`), values
+are read one by one (`validation`), inheritance is resolved (`resolution`), and keys are compared with each
+other (the rules). Each step reports what it finds and goes on with the rest, so that one run shows every
+fault; only a syntax error stands alone. Lines are looked up at the end, and only when there is something to
+report (`positions`).
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path as FilePath
+from posixpath import dirname
+from typing import Final
+
+from proxy.config import server_rules, site_rules, tls_rules
+from proxy.config.cautions import CAUTIONS
+from proxy.config.errors import ConfigError, ConfigWarning, Fault
+from proxy.config.files import unusable_files
+from proxy.config.findings import Finding, Path, key_text
+from proxy.config.interpolation import interpolate
+from proxy.config.positions import locate
+from proxy.config.resolution import resolve
+from proxy.config.schema import Config
+from proxy.config.subject import Subject
+from proxy.config.syntax import LARGEST_FILE, read_document
+from proxy.config.unbuilt import unbuilt_keys
+from proxy.config.validation import validate
+
+_RULES: Final = (*server_rules.RULES, *tls_rules.RULES, *site_rules.RULES)
+_USUAL_PLACES: Final = ("proxy.toml", "/etc/foregate/proxy.toml")
+_VARIABLE: Final = "FOREGATE_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be used, what is odd about it, and the file that it came from (an absolute path)."""
+
+    config: Config
+    warnings: tuple[ConfigWarning, ...]
+    path: str
+
+
+def parse(source: bytes, *, path: str, environ: Mapping[str, str]) -> Config:
+    """Return the configuration in a file's octets, without looking at any other file.
+
+    `path` names the file in faults, and relative paths in the configuration begin at its folder.
+    Raises ConfigError with every fault.
+    """
+    examination = _Examination(source, path, dirname(path), environ)
+    examination.refuse(())
+    return examination.subject.config
+
+
+def load(path: str | FilePath, environ: Mapping[str, str]) -> Loaded:
+    """Read a configuration file and check it together with the files that it names.
+
+    Raises ConfigError with every fault.
+    """
+    absolute = os.path.abspath(path)
+    examination = _Examination(_read(str(path)), str(path), dirname(absolute), environ)
+    examination.refuse(unusable_files(examination.subject))
+    return Loaded(examination.subject.config, examination.warnings(), absolute)
+
+
+def find_config(argument: str | None, environ: Mapping[str, str], cwd: FilePath) -> FilePath:
+    """Return the configuration file: as named, else from $FOREGATE_CONFIG, else in one of the usual places.
+
+    Raises ConfigError that tells where it looked.
+    """
+    named = argument or environ.get(_VARIABLE)
+    if named:
+        path = cwd / named
+        if path.exists():
+            return path
+        source = "-c" if argument else f"${_VARIABLE}"
+        raise _unreadable(str(path), "nothing there", f"the file that {source} names")
+    places = [cwd / place for place in _USUAL_PLACES]
+    for place in places:
+        if place.exists():
+            return place
+    looked = " and ".join(str(place) for place in places)
+    hint = (
+        f"name one with -c FILE or ${_VARIABLE}; three lines are enough, see proxy.toml in the documentation"
+    )
+    raise _unreadable("foregate", "no configuration file", f"one at {looked}", hint)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _unreadable(path, reason, "a file that can be read") from error
+
+
+def _unreadable(path: str, found: str, expected: str, hint: str = "") -> ConfigError:
+    return ConfigError((Fault(path, None, "", found, expected, hint),))
+
+
+class _Examination:
+    """One file on its way to a configuration, with all that was found until now."""
+
+    def __init__(self, source: bytes, file: str, folder: str, environ: Mapping[str, str]) -> None:
+        self._file = file
+        self._text, self._written = read_document(source, file)
+        values, unreadable = interpolate(self._written, environ)
+        self._draft, faulty = validate(self._written, values, frozenset(item.path for item in unreadable))
+        self.subject = Subject(self._draft.document, resolve(self._draft.document, folder))
+        self._faults = [self._fault(finding) for finding in (*unreadable, *faulty)]
+        self._faults += self._translated(finding for rule in _RULES for finding in rule(self.subject))
+        missing = unbuilt_keys(self.subject.config, lambda: self._lines)
+        self._faults += [self._fault(finding) for finding in missing]
+
+    def refuse(self, further: Iterable[Finding | Fault]) -> None:
+        """Raise ConfigError if anything was found, here or by a further check."""
+        faults = self._faults + list(self._translated(further))
+        if faults:
+            in_order = sorted(
+                dict.fromkeys(faults), key=lambda fault: (fault.file != self._file, fault.line or 1 << 31)
+            )
+            raise ConfigError(tuple(in_order))
+
+    def warnings(self) -> tuple[ConfigWarning, ...]:
+        """Return what is odd; to be asked only of a file without faults."""
+        cautions = [caution for find in CAUTIONS for caution in find(self.subject)]
+        warnings = [
+            ConfigWarning(
+                self._file, self._line(item.path), key_text(item.path), item.message, self._site(item.path)
+            )
+            for item in cautions
+        ]
+        return tuple(sorted(dict.fromkeys(warnings), key=lambda warning: warning.line or 1 << 31))
+
+    def _translated(self, findings: Iterable[Finding | Fault]) -> Iterator[Fault]:
+        for finding in findings:
+            if isinstance(finding, Fault):
+                yield finding
+            elif not self._draft.rests_on_fault(finding):
+                path = self._draft.original(finding.path)
+                yield self._fault(Finding(path, finding.found, finding.expected, finding.hint))
+
+    def _fault(self, finding: Finding) -> Fault:
+        path = finding.path
+        return Fault(
+            self._file,
+            self._line(path),
+            key_text(path),
+            finding.found,
+            finding.expected,
+            finding.hint,
+            self._site(path),
+        )
+
+    @cached_property
+    def _lines(self) -> dict[Path, int]:
+        return locate(self._text)
+
+    def _line(self, path: Path) -> int | None:
+        """Return the line of a key, or for one that is not written, of the nearest table around it."""
+        around = (path[:length] for length in range(len(path), 0, -1))
+        return next((self._lines[place] for place in around if place in self._lines), None)
+
+    def _site(self, path: Path) -> str:
+        """Return the first domain, as written, of the site that a key belongs to."""
+        if len(path) < 2 or path[0] != "site" or not isinstance(path[1], int):
+            return ""
+        site = self._written["site"][path[1]]
+        domains = site.get("domains") if isinstance(site, dict) else None
+        first = domains[0] if isinstance(domains, list) and domains else ""
+        return first if isinstance(first, str) and first.isprintable() and len(first) < 100 else ""
