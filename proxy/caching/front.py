@@ -1,0 +1,159 @@
+"""Each worker's own map of parsed entries in front of the shared store: where a hit is found within a microsecond.
+
+An entry comes in when it is asked for the second time (the first time stored it), so that a flood of requests
+that are never repeated leaves the map as it is. It is bounded in octets and first in, first out: entries live
+for seconds, and keeping the order of their use would cost each hit more than it could save.
+"""
+
+from collections import OrderedDict
+from enum import Enum
+from typing import Final
+
+from proxy.caching.key import Identity
+from proxy.caching.outcomes import hit_lines
+from proxy.caching.record import SECOND, Stored
+from proxy.caching.rendering import Shaped, prefix_of, shape
+from proxy.caching.store import Found, Store
+from proxy.caching.vary import selecting_values
+
+#: What Python needs for an entry besides its octets, measured with tracemalloc and rounded up.
+_OVERHEAD: Final = 1536
+
+_FrontKey = tuple[bytes, ...]
+
+
+class Freshness(Enum):
+    """What a stored response is good for (RFC 9111 section 4.2, RFC 5861)."""
+
+    FRESH = "fresh"
+    #: Served now, while one request fetches it anew.
+    REVALIDATE = "revalidate"
+    #: Served if the upstream fails.
+    ON_ERROR = "on-error"
+    #: Good for nothing but its validators.
+    EXPIRED = "expired"
+
+
+def freshness_of(stored: Stored, now: int) -> Freshness:
+    """Say what a stored response is good for; `now` in nanoseconds of the shared clock."""
+    if now < stored.fresh_until:
+        return Freshness.FRESH
+    if now < stored.revalidate_until:
+        return Freshness.REVALIDATE
+    return Freshness.ON_ERROR if now < stored.error_until else Freshness.EXPIRED
+
+
+class Entry:
+    """A stored response ready to be sent; `prefix` ends before Age and the status lines, `body` is all content."""
+
+    __slots__ = ("body", "born", "fresh_until", "generation", "prefix", "size", "status", "stored")
+
+    def __init__(self, stored: Stored, generation: int) -> None:
+        self.stored = stored
+        self.status = stored.status
+        self.prefix = prefix_of(stored.status, stored.reason, stored.block, len(stored.body))
+        self.body = stored.body
+        self.born = stored.born
+        self.fresh_until = stored.fresh_until
+        self.generation = generation
+        self.size = _OVERHEAD + len(self.prefix) + len(stored.block) + len(stored.body)
+
+    def moment_lines(self, now: int) -> bytes:
+        """Return Age, Cache-Status and X-Cache-Status for this moment (nanoseconds of the shared clock)."""
+        return hit_lines((now - self.born) // SECOND, (self.fresh_until - now) // SECOND)
+
+    def shape(self, method: bytes, identity: Identity, wall: float) -> Shaped | None:
+        """Answer a GET or HEAD as `rendering.shape` does; None: it has to go to the upstream by itself."""
+        shaped = shape(self.stored, self.prefix, method, identity, wall)
+        return shaped if isinstance(shaped, Shaped) else None
+
+
+class Varying:
+    """Stands for a resource whose responses vary; they lie under the digest of the fields it names."""
+
+    __slots__ = ("names", "size")
+
+    def __init__(self, names: tuple[bytes, ...]) -> None:
+        self.names = names
+        self.size = _OVERHEAD
+
+
+class Front:
+    """Answer lookups from the worker's own map, or from the shared store behind it."""
+
+    __slots__ = ("_entries", "_generation", "_limit", "octets", "store")
+
+    def __init__(self, store: Store, *, limit: int = 16 * 1024 * 1024) -> None:
+        """Keep up to `limit` octets of entries in this process."""
+        self.store = store
+        self.octets = 0
+        self._limit = limit
+        self._generation = store.invalidations.generation
+        self._entries: OrderedDict[_FrontKey, Entry | Varying] = OrderedDict()
+
+    def lookup(self, base: bytes, target: bytes, identity: Identity, now: int) -> Entry | None:
+        """Return a fresh, valid entry from the map alone: the path of nearly every hit.
+
+        Times are nanoseconds of the shared clock. None: ask `find`.
+        """
+        entry = self._entries.get((base, target, identity.digest))
+        if type(entry) is Varying:
+            variant = identity.variant(entry.names, selecting_values)
+            entry = self._entries.get((base, target, identity.digest, variant))
+        if type(entry) is not Entry or now >= entry.fresh_until:
+            return None
+        if self._generation[0] != entry.generation:
+            return self._confirmed(entry)
+        return entry
+
+    def find(self, base: bytes, target: bytes, identity: Identity, now: int) -> tuple[Found, Entry | None]:
+        """Look into the shared store; the entry is valid, but fresh only if `freshness_of` says so."""
+        found = self.store.get(base, target, identity, now)
+        if found.stored is None:
+            return found, None
+        generation = self.store.invalidations.confirm(found.stored.stamp)
+        if generation is None:
+            return found, None
+        entry = Entry(found.stored, generation)
+        if now < entry.fresh_until:
+            self._keep(base, target, identity, found.names, entry)
+        return found, entry
+
+    def clear(self) -> None:
+        """Forget all entries, as a new configuration wants it."""
+        self._entries.clear()
+        self.octets = 0
+
+    def _confirmed(self, entry: Entry) -> Entry | None:
+        """Look whether what was invalidated since the last time concerns an entry."""
+        generation = self.store.invalidations.confirm(entry.stored.stamp)
+        if generation is None:
+            return None
+        entry.generation = generation
+        return entry
+
+    def _keep(
+        self, base: bytes, target: bytes, identity: Identity, names: tuple[bytes, ...], entry: Entry
+    ) -> None:
+        if entry.size > self._limit // 4:
+            return
+        if names:
+            variant = identity.variant(names, selecting_values)
+            self._put((base, target, identity.digest), Varying(names))
+            self._put((base, target, identity.digest, variant), entry)
+        else:
+            self._put((base, target, identity.digest), entry)
+        while self.octets > self._limit:
+            key, oldest = self._entries.popitem(last=False)
+            self.octets -= _size_of(key, oldest)
+
+    def _put(self, key: _FrontKey, entry: Entry | Varying) -> None:
+        replaced = self._entries.pop(key, None)
+        if replaced is not None:
+            self.octets -= _size_of(key, replaced)
+        self._entries[key] = entry
+        self.octets += _size_of(key, entry)
+
+
+def _size_of(key: _FrontKey, entry: Entry | Varying) -> int:
+    return sum(map(len, key)) + entry.size
