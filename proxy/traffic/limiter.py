@@ -16,6 +16,9 @@ from typing import Final, Protocol
 
 # What a stored moment can express; `limiter_table` says how.
 LONGEST_DEBT_US: Final = 1 << 42
+# How far the clock readings of two workers may be apart: one reads it, and is then held up while another
+# goes on.
+CLOCK_SKEW_US: Final = 10_000_000
 _MICROSECONDS: Final = 1_000_000
 _WHOLE_ADDRESS: Final = 128
 # RFC 6052: one translator's clients all share this /96, so the /64 would be the whole IPv4 Internet.
@@ -28,9 +31,9 @@ class TokenBucket:
 
     period_us: int
     burst: int
-    # Derived: the debt of an empty bucket, and the largest debt at which a request is still allowed.
-    capacity_us: int = field(init=False)
+    # Derived: the largest debt at which a request is still allowed, and the largest that can be seen at all.
     tolerance_us: int = field(init=False)
+    ceiling_us: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Raise ValueError for a bucket that could never give a token or takes too long to refill."""
@@ -38,10 +41,10 @@ class TokenBucket:
             raise ValueError(
                 f"a bucket needs a period and a burst of at least 1, not {self.period_us} and {self.burst}"
             )
-        object.__setattr__(self, "capacity_us", self.period_us * self.burst)
         object.__setattr__(self, "tolerance_us", self.period_us * (self.burst - 1))
-        if self.capacity_us > LONGEST_DEBT_US:
-            longest = LONGEST_DEBT_US // self.period_us
+        object.__setattr__(self, "ceiling_us", self.period_us * self.burst + CLOCK_SKEW_US)
+        if self.ceiling_us > LONGEST_DEBT_US:
+            longest = (LONGEST_DEBT_US - CLOCK_SKEW_US) // self.period_us
             raise ValueError(f"burst {self.burst} is too large for this rate: at most {longest}")
 
     @classmethod

@@ -2,8 +2,8 @@
 
 Debts are saved as durations together with the wall clock, never as moments of CLOCK_BOOTTIME, which starts
 anew with the machine. Restoring subtracts the time that has passed; a wall clock that was set back in
-between counts as no time passed, and `LimiterTable.take` caps every debt at what its bucket holds. So
-nobody can be locked out for longer than without the restart.
+between counts as no time passed, and `LimiterTable.take` believes no debt that a bucket cannot owe. So nobody
+can be locked out for longer than a bucket takes to fill.
 
 The form: magic, version and BLAKE2b checksum; then the table's key, its number of slots, the wall clock; then
 pairs of slot number and word, with a debt in place of the moment. The key belongs to it, since without it the

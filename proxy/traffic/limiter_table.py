@@ -116,10 +116,10 @@ class LimiterTable:
         if (word ^ bucket) >> TIME_BITS:
             slot, word = self._find(bucket, now)
         debt = (word - now) & TIME_MASK
-        if debt > kind.capacity_us:
+        if debt > kind.tolerance_us:
+            if debt <= kind.ceiling_us:
+                return debt - kind.tolerance_us
             debt = 0
-        elif debt > kind.tolerance_us:
-            return debt - kind.tolerance_us
         if self.alone:
             words[slot] = (bucket & TAG_MASK) | ((now + debt + kind.period_us) & TIME_MASK)
             return 0
@@ -141,10 +141,10 @@ class LimiterTable:
             slot, word = self._find(bucket, now)
         debt = (word - now) & TIME_MASK
         wait = 0
-        if debt > kind.capacity_us:
+        if debt > kind.tolerance_us:
+            if debt <= kind.ceiling_us:
+                wait = debt - kind.tolerance_us
             debt = 0
-        elif debt > kind.tolerance_us:
-            wait = debt - kind.tolerance_us
         if not wait:
             words[slot] = (bucket & TAG_MASK) | ((now + debt + kind.period_us) & TIME_MASK)
         if held:

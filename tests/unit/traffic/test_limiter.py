@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.traffic.limiter import (
+    CLOCK_SKEW_US,
     LONGEST_DEBT_US,
     TokenBucket,
     bucket_fingerprint,
@@ -24,7 +25,7 @@ KEY = bytes(range(32))
 def test_a_rate_becomes_a_period_that_is_never_too_short(count: int, seconds: int, period_us: int) -> None:
     bucket = TokenBucket.of(count, seconds, 150 if count > 1 else 1)
     assert bucket.period_us == period_us
-    assert bucket.capacity_us == bucket.burst * period_us
+    assert bucket.ceiling_us == bucket.burst * period_us + CLOCK_SKEW_US
     assert bucket.tolerance_us == (bucket.burst - 1) * period_us
 
 
@@ -35,7 +36,7 @@ def test_a_bucket_that_never_gives_a_token_is_refused(period_us: int, burst: int
 
 
 def test_a_burst_that_takes_more_than_fifty_days_to_refill_is_refused_with_the_largest_possible() -> None:
-    assert TokenBucket.of(1, 3600, 1221).capacity_us <= LONGEST_DEBT_US
+    assert TokenBucket.of(1, 3600, 1221).ceiling_us <= LONGEST_DEBT_US
     with pytest.raises(ValueError, match="burst 1222 is too large for this rate: at most 1221"):
         TokenBucket.of(1, 3600, 1222)
 
