@@ -8,8 +8,10 @@ an app) is left to the Forward that the last step starts.
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable
+from typing import Final
 
 from proxy import answers
 from proxy.errors import GatewayError, LoopDetected
@@ -24,6 +26,10 @@ from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
 from proxy.upstream.forward import Forward
 from proxy.upstream.pool import Pool
+
+
+#: What is accepted as a request id from a trusted peer; fit for logs and fields without escaping.
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 
 
 class Pipeline:
@@ -229,7 +235,7 @@ class Pipeline:
         """Return the id of a request: a trusted peer's, or one of our own."""
         if not exchange.request_id:
             told = exchange.fields.get(b"x-request-id") if exchange.downstream.trusted else None
-            if told and len(told) <= 128:
+            if told and _REQUEST_ID.fullmatch(told):
                 exchange.request_id = told
             else:
                 self._ids += 1

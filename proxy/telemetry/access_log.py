@@ -43,7 +43,7 @@ class Facts(Protocol):
 class _FieldTexts(NamedTuple):
     """The escaped texts of one field section."""
 
-    host: str
+    json_tail: str
     agent: str
     referer: str
 
@@ -64,7 +64,7 @@ class AccessLog:
         if self._sink is None:
             return
         line = self._combined_line if self._combined else self._json_line
-        self._sink.put(line(exchange, facts, request_id.decode("latin-1"), seconds))
+        self._sink.put(line(exchange, facts, request_id.decode(), seconds))
 
     def _target(self, target: bytes) -> str:
         text = target[:_LONGEST_TARGET].decode("latin-1")
@@ -76,11 +76,11 @@ class AccessLog:
         texts = fields.derived.get(_KEY)
         if not isinstance(texts, _FieldTexts):
             referer = fields.get(b"referer") or b""
-            texts = _FieldTexts(
-                host=_bounded(fields.host or b"", _LONGEST_HOST),
-                agent=_bounded(fields.get(b"user-agent") or b"", _LONGEST_AGENT),
-                referer=_bounded(self._without_secrets(referer).encode("latin-1"), _LONGEST_REFERER),
-            )
+            agent = _bounded(fields.get(b"user-agent") or b"", _LONGEST_AGENT)
+            told = _bounded(self._without_secrets(referer).encode("latin-1"), _LONGEST_REFERER)
+            host = _bounded(fields.host or b"", _LONGEST_HOST)
+            tail = f',"host":{host},"user_agent":{agent},"referer":{told}}}'
+            texts = _FieldTexts(tail, agent, told)
             fields.derived[_KEY] = texts
         return texts
 
@@ -89,29 +89,26 @@ class AccessLog:
         return self._secrets.sub(r"\1[redacted]", _decoded_names(text)) if self._secrets is not None else text
 
     def _json_line(self, exchange: "Exchange", facts: Facts, request_id: str, seconds: float) -> str:
-        texts = self._texts(exchange.fields)
         now = time.time()
         if int(now) != self._second:
             self._second = int(now)
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
         upstream = ""
         if exchange.upstream_address:
-            upstream = f',"upstream":{_escape(exchange.upstream_address)},"upstream_seconds":{exchange.upstream_seconds:.6f}'
-        extra = f',"error":"{exchange.error}"' if exchange.error else ""
-        if exchange.limited:
-            extra += f',"limit":"{LIMIT_OUTCOMES[exchange.limited]}"'
-        if exchange.retries:
-            extra += f',"retries":{exchange.retries}'
+            address = exchange.upstream_address
+            upstream = f',"upstream":"{address}","upstream_seconds":{exchange.upstream_seconds:.6f}'
+        if exchange.error or exchange.limited or exchange.retries:
+            upstream += _outcome(exchange)
         tls = facts.tls_version
         if tls:
-            extra += f',"tls":"{tls}"'
+            upstream += f',"tls":"{tls}"'
         return (
-            f'{{"time":"{self._second_text}.{int(now * 1000) % 1000:03d}Z","id":{_quoted_id(request_id)},'
-            f'"client":"{exchange.client.decode()}","host":{texts.host},"method":"{exchange.method.decode()}",'
+            f'{{"time":"{self._second_text}.{int(now % 1 * 1000):03d}Z","id":"{request_id}",'
+            f'"client":"{exchange.client.decode()}","method":"{exchange.method.decode()}",'
             f'"target":"{self._target(exchange.target)}","protocol":"HTTP/1.{exchange.minor_version}",'
             f'"status":{exchange.status},"received":{exchange.received},"sent":{exchange.sent},'
-            f'"seconds":{seconds:.6f},"cache":"{CACHE_OUTCOMES[exchange.cache_outcome]}"{upstream}{extra},'
-            f'"user_agent":{texts.agent},"referer":{texts.referer}}}'
+            f'"seconds":{seconds:.6f},"cache":"{CACHE_OUTCOMES[exchange.cache_outcome]}"{upstream}'
+            f"{self._texts(exchange.fields).json_tail}"
         )
 
     def _combined_line(self, exchange: "Exchange", facts: Facts, request_id: str, seconds: float) -> str:
@@ -136,10 +133,6 @@ def _decoded_names(text: str) -> str:
     )
 
 
-def _escape(text: str) -> str:
-    return json.dumps(text)
-
-
 def _bounded(value: bytes, longest: int) -> str:
     """Escape a value for JSON; octets that would grow sixfold are cut to stay within the line's bound."""
     text = value[:longest].decode("utf-8", "replace")
@@ -148,8 +141,14 @@ def _bounded(value: bytes, longest: int) -> str:
     return json.dumps(text)
 
 
-def _quoted_id(request_id: str) -> str:
-    return f'"{request_id}"' if request_id.isalnum() else _escape(request_id)
+def _outcome(exchange: "Exchange") -> str:
+    """Say what was unusual about an exchange."""
+    text = f',"error":"{exchange.error}"' if exchange.error else ""
+    if exchange.limited:
+        text += f',"limit":"{LIMIT_OUTCOMES[exchange.limited]}"'
+    if exchange.retries:
+        text += f',"retries":{exchange.retries}'
+    return text
 
 
 def _or_dash(escaped: str) -> str:
