@@ -1,0 +1,80 @@
+"""The readable form of what /api/v1/status answers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def status_page(status: Mapping[str, Any]) -> str:
+    """Write a status document for a terminal."""
+    configuration = status["configuration"]
+    lines = [
+        f"foregate {status['version']}, {status['state']} for {_duration(status['uptime_seconds'])}, "
+        f"pid {status['pid']}, user {status['user']}",
+        f"configuration {configuration['file']}, loaded {configuration['loaded']} "
+        f"(number {configuration['generation']})",
+    ]
+    if configuration["last_reload_faults"]:
+        lines += ["the last reload was refused:", *_indented(configuration["last_reload_faults"])]
+    lines += ["", *_traffic(status["traffic"]), ""]
+    listeners = [(row["purpose"], row["configured"], row["address"]) for row in status["listeners"]]
+    lines += [*_columns(("LISTENER", "CONFIGURED", "ADDRESS"), listeners), ""]
+    workers = [
+        (
+            str(row["slot"]),
+            str(row["pid"]),
+            row["state"],
+            str(row["connections"]),
+            _size(row["resident_bytes"]),
+            row["started"],
+        )
+        for row in status["workers"]
+    ]
+    lines += _columns(("WORKER", "PID", "STATE", "CONNECTIONS", "MEMORY", "STARTED"), workers)
+    ends = [
+        f"{count} {reason.replace('_', ' ')}" for reason, count in status["worker_exits"].items() if count
+    ]
+    if ends:
+        lines += ["", f"workers that ended: {', '.join(ends)}"]
+    return "\n".join(lines)
+
+
+def _traffic(traffic: Mapping[str, Any]) -> list[str]:
+    ratio = traffic["hit_ratio"]
+    hits = "-" if ratio is None else f"{ratio:.1%}"
+    connections = traffic["connections"]
+    return [
+        f"requests {traffic['requests']}, {traffic['requests_per_second']:.1f}/s lately, "
+        f"cache hits {hits}, limited {traffic['limited']}",
+        f"connections {connections['http']} http, {connections['https']} https; "
+        f"received {_size(traffic['received_bytes'])}, sent {_size(traffic['sent_bytes'])}",
+    ]
+
+
+def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    ]
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _size(octets: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if octets < 1024:
+            return f"{octets:.0f} {unit}" if unit == "B" else f"{octets:.1f} {unit}"
+        octets /= 1024
+    return f"{octets:.1f} TB"
+
+
+def _duration(seconds: float) -> str:
+    left = int(seconds)
+    parts = []
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"

@@ -1,0 +1,181 @@
+"""The command line: `foregate run`, and what an operator asks a running instance.
+
+Exit status: 0 done, 1 refused (bad configuration, not found, unhealthy), 2 usage, 3 no instance running.
+"""
+
+import json
+import os
+import platform
+import ssl
+import sys
+import time
+from collections.abc import Sequence
+from difflib import get_close_matches
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+
+from proxy import __version__
+from proxy.admin.client import Answer, AnswerError, Instance, NotRunningError
+from proxy.admin.status_page import status_page
+from proxy.admin.whereabouts import whereabouts
+from proxy.config.errors import ConfigError
+from proxy.config.loader import find_config, load
+from proxy.config.report import report
+from proxy.errors import ForegateError
+
+_DONE: Final = 0
+_REFUSED: Final = 1
+_NOT_RUNNING: Final = 3
+_INTERRUPTED: Final = 130
+_PATIENCE: Final = 10.0  # seconds
+_RELOAD_PATIENCE: Final = 60.0  # seconds
+_WATCH_INTERVAL: Final = 2.0  # seconds
+
+
+class _Commands(click.Group):
+    """A group of commands that guesses what a misspelt one was meant to be."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            near = get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f"; did you mean `foregate {near[0]}`?" if near else "; `foregate --help` lists all"
+            ctx.fail(f'there is no command "{name}"{hint}')
+        return super().resolve_command(ctx, args)
+
+
+_config_option = click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    help="The configuration file; else $FOREGATE_CONFIG, ./proxy.toml, /etc/foregate/proxy.toml.",
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(
+    __version__,
+    prog_name="foregate",
+    message=f"%(prog)s %(version)s (Python {platform.python_version()}, {ssl.OPENSSL_VERSION})",
+)
+def cli() -> None:
+    """A reverse proxy with certificates, a rate limiter and a short cache."""
+
+
+@cli.command()
+@_config_option
+def run(config: str | None) -> None:
+    """Run Foregate in the foreground until SIGTERM."""
+    # Imported here: the other commands should not wait for all that a supervisor needs.
+    from proxy.supervisor.source import ConfigFile
+    from proxy.supervisor.supervisor import run as supervise
+
+    supervise(ConfigFile(_file(config), os.environ))
+
+
+@cli.command()
+@_config_option
+def check(config: str | None) -> None:
+    """Validate the configuration file and show every fault."""
+    try:
+        click.echo(report(load(_file(config), os.environ)))
+    except ConfigError as exc:
+        click.echo(report(exc), err=True)
+        sys.exit(_REFUSED)
+
+
+@cli.command()
+@_config_option
+def reload(config: str | None) -> None:
+    """Read the configuration anew and show what changed."""
+    answer = _instance(config, _RELOAD_PATIENCE).request("POST", "/api/v1/reload")
+    for fault in _lines(answer, "faults"):
+        click.echo(fault, err=True)
+    _expect_ok(answer)
+    click.echo("\n".join(_lines(answer, "changes")) or "nothing has changed")
+
+
+@cli.command()
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="Print what the admin API answers.")
+@click.option("--watch", is_flag=True, help="Repeat every 2 seconds until Ctrl-C.")
+def status(config: str | None, as_json: bool, watch: bool) -> None:
+    """Show workers, listeners, traffic and the last reload."""
+    instance = _instance(config)
+    while True:
+        answer = instance.request("GET", "/api/v1/status")
+        _expect_ok(answer)
+        body = answer.body
+        text = json.dumps(body) if as_json else status_page(body)
+        if watch and not as_json:
+            click.clear()
+        click.echo(text)
+        if not watch:
+            return
+        time.sleep(_WATCH_INTERVAL)
+
+
+@cli.command()
+@_config_option
+def health(config: str | None) -> None:
+    """Exit 0 while the running instance serves."""
+    _expect_ok(_monitor(config).request("GET", "/readyz"))
+    click.echo("ready")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file."""
+    from proxy.config.json_schema import schema as json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its status."""
+    try:
+        cli.main(args=arguments, prog_name="foregate", standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except click.Abort:
+        sys.exit(_INTERRUPTED)
+    except ConfigError as exc:
+        click.echo(str(exc), err=True)
+        sys.exit(_REFUSED)
+    except ForegateError as exc:
+        click.echo(f"foregate: {exc}", err=True)
+        sys.exit(_NOT_RUNNING if isinstance(exc, NotRunningError) else _REFUSED)
+    sys.exit(_DONE)
+
+
+def _file(config: str | None) -> Path:
+    return find_config(config, os.environ, Path.cwd())
+
+
+def _instance(config: str | None, patience: float = _PATIENCE) -> Instance:
+    found = whereabouts(_file(config), os.environ)
+    return Instance(found.admin, found.token, patience)
+
+
+def _monitor(config: str | None) -> Instance:
+    """Prefer the metrics listener, which anybody may use; the admin socket belongs to one user."""
+    found = whereabouts(_file(config), os.environ)
+    if found.metrics is not None and found.metrics.port:
+        return Instance(found.metrics, patience=_PATIENCE)
+    return Instance(found.admin, found.token, _PATIENCE)
+
+
+def _expect_ok(answer: Answer) -> None:
+    if answer.status != HTTPStatus.OK:
+        raise AnswerError(answer.detail)
+
+
+def _lines(answer: Answer, key: str) -> list[str]:
+    lines = answer.body.get(key, [])
+    return list(map(str, lines)) if isinstance(lines, list) else []

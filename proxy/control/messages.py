@@ -1,0 +1,178 @@
+"""What the supervisor and a worker say to each other, and how a report is written and read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from dataclasses import fields as fields_of
+from typing import Final, TypeAlias
+
+from proxy.config.schema import Config
+from proxy.errors import ForegateError
+from proxy.upstream.addresses import UpstreamMessage
+
+LARGEST_REPORT: Final = 4096
+
+# The regions that all workers share, as Attach names them.
+LIMITER_TABLE: Final = "limiter-table"
+LIMITER_LOCKS: Final = "limiter-locks"
+_LONGEST_TEXT: Final = 500
+_LARGEST_NUMBER: Final = 2**53  # what a JSON reader and a metric take without a loss
+
+
+class ControlError(ForegateError):
+    """Say what is wrong with a message on the control channel."""
+
+
+# Supervisor to worker.
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Map shared memory: its descriptors travel with the message, in the order of `regions`.
+
+    `secret` is the same for all workers of a supervisor; whoever needs a key derives one of its own from it.
+    """
+
+    worker: int
+    regions: tuple[str, ...]
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Use this snapshot from now on; `site_blocks` maps a site's name to its block of counters."""
+
+    generation: int
+    config: Config
+    site_blocks: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Accept connections on the listening socket that travels with the message."""
+
+    name: str
+    tls: bool
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisten:
+    """Stop accepting on the socket that came under this name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Say Ready when everything that was asked before is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Answer at once, to show that the event loop runs."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Stop accepting, finish what is in flight within `timeout` seconds, and exit.
+
+    A second one, with a shorter time, overrules the first.
+    """
+
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenLogs:
+    """Open the log files anew, after a rotation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstreams:
+    """Take over what the supervisor found out about upstream names and addresses."""
+
+    messages: tuple[UpstreamMessage, ...]
+
+
+Command: TypeAlias = Attach | Configure | Listen | Unlisten | Upstreams | Serve | Ping | Drain | ReopenLogs
+
+
+# Worker to supervisor.
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Everything before Serve is done; connections are being accepted."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The snapshot is in use."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The snapshot could not be used; the former one still is."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The event loop runs, and has so many client connections open."""
+
+    sequence: int
+    active: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Somebody else told the worker to stop (SIGTERM): it drains and needs a replacement."""
+
+
+Report: TypeAlias = Ready | Applied | Refused | Pong | Leaving
+
+_REPORTS: Final[dict[str, type[Report]]] = {
+    "ready": Ready,
+    "applied": Applied,
+    "refused": Refused,
+    "pong": Pong,
+    "leaving": Leaving,
+}
+_REPORT_NAMES: Final = {kind: name for name, kind in _REPORTS.items()}
+
+
+def encode_report(report: Report) -> bytes:
+    """Write a report as one JSON object, its texts shortened until it fits."""
+    body = asdict(report)
+    texts = {name: value[:_LONGEST_TEXT] for name, value in body.items() if isinstance(value, str)}
+    return json.dumps({"report": _REPORT_NAMES[type(report)], **body, **texts}).encode()
+
+
+def decode_report(packet: bytes) -> Report:
+    """Read a report that nobody vouches for. Raises ControlError for anything but the exact shape."""
+    if len(packet) > LARGEST_REPORT:
+        raise ControlError(f"a report of more than {LARGEST_REPORT} octets")
+    try:
+        body = json.loads(packet)
+    except (ValueError, RecursionError) as exc:
+        raise ControlError("a report that is not JSON") from exc
+    kind = _REPORTS.get(str(body.pop("report", ""))) if isinstance(body, dict) else None
+    if kind is None:
+        raise ControlError("a report of an unknown kind")
+    wanted = {field.name: field.type for field in fields_of(kind)}
+    if body.keys() != wanted.keys() or not all(_fits(body[name], wanted[name]) for name in wanted):
+        raise ControlError(f"a report {_REPORT_NAMES[kind]!r} of the wrong shape")
+    return kind(**body)
+
+
+def _fits(value: object, wanted: object) -> bool:
+    return type(value) is wanted and not (isinstance(value, int) and not 0 <= value < _LARGEST_NUMBER)

@@ -1,0 +1,195 @@
+"""The workers: as many as wanted, each one replaced when it ends or stops answering."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from proxy.control.channel import PackedCommand
+from proxy.control.messages import Command
+from proxy.supervisor.errors import StartError
+from proxy.supervisor.heartbeat import RunningTime
+from proxy.supervisor.listeners import Listener
+from proxy.supervisor.processes import Children, Exit
+from proxy.supervisor.restarts import RestartPolicy
+from proxy.supervisor.worker_process import Briefing, ExitReason, WorkerProcess, WorkerState
+from proxy.telemetry import process_log
+from proxy.telemetry.totals import CounterLedger
+
+_log = process_log.logger("supervisor")
+
+DRAIN_GRACE = 2.0  # seconds that a worker gets beyond its time for draining
+LEAVING_TIME = 8.0  # seconds for a worker to drain that got a SIGTERM of its own
+
+
+class WorkerPool:
+    """Keep the slots filled.
+
+    Each slot holds at most one worker. One that is drained leaves its slot at once and lingers beside.
+    """
+
+    def __init__(
+        self,
+        children: Children,
+        ledger: CounterLedger,
+        command: tuple[str, ...],
+        briefing: Callable[[], Briefing],
+        on_hopeless: Callable[[str], None],
+    ) -> None:
+        """Start with no worker; `on_hopeless` is told why no worker ever gets ready."""
+        self._loop = asyncio.get_running_loop()
+        self._children = children
+        self._ledger = ledger
+        self._command = command
+        self._briefing = briefing
+        self._on_hopeless = on_hopeless
+        self._time = RunningTime(self._loop.time())
+        self._policy = RestartPolicy()
+        self._wanted = 0
+        self._slots: dict[int, WorkerProcess] = {}
+        self._lingering: list[WorkerProcess] = []
+        self._delayed: dict[int, asyncio.TimerHandle] = {}
+        self._empty = asyncio.Event()
+        self._first_ready = asyncio.Event()
+        self.exits: Counter[ExitReason] = Counter()
+        self.ended_cpu_seconds = 0.0
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """List the workers that hold a slot, by slot."""
+        return [self._slots[slot] for slot in sorted(self._slots)]
+
+    @property
+    def lingering(self) -> list[WorkerProcess]:
+        """List the workers that finish what they have."""
+        return list(self._lingering)
+
+    @property
+    def serving(self) -> int:
+        """Count the workers that accept connections."""
+        return sum(worker.state is WorkerState.SERVING for worker in self._slots.values())
+
+    def states(self) -> Mapping[WorkerState, int]:
+        """Count all workers by state."""
+        states = Counter(worker.state for worker in (*self._slots.values(), *self._lingering))
+        return {state: states[state] for state in WorkerState}
+
+    def resize(self, wanted: int, linger: float) -> None:
+        """Fill the slots below `wanted`; workers above finish within `linger` seconds."""
+        self._wanted = wanted
+        for slot in [slot for slot in self._delayed if slot >= wanted]:
+            self._delayed.pop(slot).cancel()
+        for slot in [slot for slot in self._slots if slot >= wanted]:
+            self._retire(self._slots.pop(slot), linger)
+        for slot in range(wanted):
+            if slot not in self._slots and slot not in self._delayed:
+                self._launch(slot)
+
+    def broadcast(self, command: Command | PackedCommand) -> None:
+        """Tell every worker that holds a slot."""
+        for worker in self._slots.values():
+            worker.send(command)
+
+    def listen(self, listener: Listener) -> None:
+        """Let every worker that holds a slot accept on a socket."""
+        for worker in self._slots.values():
+            worker.listen(listener)
+
+    async def apply(self, generation: int, configure: PackedCommand, patience: float) -> str:
+        """Send a snapshot to all; return "" when it is in use, or why a worker refused it.
+
+        A worker that does not answer within `patience` seconds is left to its heartbeat.
+        """
+        answers = [worker.apply(generation, configure) for worker in self._slots.values()]
+        if not answers:
+            return ""
+        done, _ = await asyncio.wait(answers, timeout=patience)
+        return next((answer.result() for answer in done if answer.result()), "")
+
+    async def drain(self, seconds: float) -> None:
+        """Let all workers finish within `seconds`, and wait until the last one is gone."""
+        self._wanted = 0
+        for timer in self._delayed.values():
+            timer.cancel()
+        self._delayed.clear()
+        for worker in self._lingering:
+            worker.drain(seconds, DRAIN_GRACE)
+        while self._slots:
+            self._retire(self._slots.popitem()[1], seconds)
+        if self._lingering:
+            self._empty.clear()
+            await self._empty.wait()
+
+    def hurry(self) -> None:
+        """Let the workers that drain finish at once."""
+        for worker in self._lingering:
+            worker.drain(0.0, DRAIN_GRACE)
+
+    async def wait_ready(self) -> None:
+        """Wait until the first worker accepts connections."""
+        await self._first_ready.wait()
+
+    def tick(self) -> None:
+        """Judge all workers' signs of life; call it every INTERVAL seconds."""
+        now = self._time.tick(self._loop.time())
+        for worker in [*self._slots.values(), *self._lingering]:
+            if not worker.tick(now):
+                reason = worker.ending.value if worker.ending else "gone"
+                _log.error("killed a worker", extra=_named(worker, reason=reason))
+
+    def worker_ready(self, worker: WorkerProcess) -> None:
+        """Take note that a worker accepts connections."""
+        self._policy.ready()
+        self._first_ready.set()
+        _log.info("worker serves", extra=_named(worker))
+
+    def worker_leaving(self, worker: WorkerProcess) -> None:
+        """Replace a worker that somebody else told to stop."""
+        _log.warning("worker was told to stop by a signal", extra=_named(worker))
+        del self._slots[worker.slot]
+        self._retire(worker, LEAVING_TIME)
+        self._replace(worker.slot, self._time.now, "SIGTERM")
+
+    def worker_exited(self, worker: WorkerProcess, ended: Exit) -> None:
+        """Keep what an ended worker counted, and replace it unless it was to end."""
+        self._ledger.retire(worker.region)
+        self.ended_cpu_seconds += ended.cpu_seconds
+        reason = worker.ending or (ExitReason.NOT_READY if worker.ready_at is None else ExitReason.CRASHED)
+        self.exits[reason] += 1
+        if worker in self._lingering:
+            self._lingering.remove(worker)
+            _log.info("worker has drained", extra=_named(worker, ended=str(ended)))
+            if not self._lingering:
+                self._empty.set()
+            return
+        del self._slots[worker.slot]
+        _log.error("worker ended", extra=_named(worker, ended=str(ended), reason=reason.value))
+        served = None if worker.ready_at is None else self._time.now - worker.ready_at
+        self._replace(worker.slot, served, str(ended))
+
+    def _launch(self, slot: int) -> None:
+        self._delayed.pop(slot, None)
+        region = self._ledger.open()
+        worker = WorkerProcess(slot, region, self._time.now, self)
+        try:
+            worker.start(self._loop, self._children, self._command, self._briefing())
+        except (StartError, OSError) as exc:
+            self._ledger.retire(region)
+            _log.error("cannot start a worker", extra=process_log.fields(worker=slot, reason=str(exc)))
+            self._replace(slot, None, str(exc))
+            return
+        self._slots[slot] = worker
+
+    def _replace(self, slot: int, served: float | None, last: str) -> None:
+        delay = self._policy.delay(served=served)
+        if self._policy.hopeless and not self.serving:
+            self._on_hopeless(last)
+        elif slot < self._wanted:
+            self._delayed[slot] = self._loop.call_later(delay, self._launch, slot)
+
+    def _retire(self, worker: WorkerProcess, seconds: float) -> None:
+        self._lingering.append(worker)
+        worker.drain(seconds, DRAIN_GRACE)
+
+
+def _named(worker: WorkerProcess, **more: object) -> dict[str, object]:
+    return process_log.fields(worker=worker.slot, pid=worker.pid, **more)

@@ -1,0 +1,145 @@
+"""Reloading: all of a new configuration or nothing of it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from proxy.admin.operations import ReloadOutcome
+from proxy.config.diff import changes
+from proxy.config.errors import ConfigError
+from proxy.config.schema import Config
+from proxy.control.messages import Unlisten
+from proxy.supervisor.errors import ListenError, StartError
+from proxy.supervisor.listeners import Endpoint, Listener, endpoints, open_all
+from proxy.supervisor.pool import WorkerPool
+from proxy.supervisor.privileges import prepare_storage
+from proxy.supervisor.snapshot import InUse
+from proxy.supervisor.source import ConfigFile, FileWatch, Loaded
+from proxy.telemetry import process_log
+
+_log = process_log.logger("supervisor")
+
+APPLY_PATIENCE = 10.0  # seconds for a worker to take a snapshot over
+
+
+def log_warnings(loaded: Loaded) -> None:
+    """Say what is allowed in a configuration and hardly meant."""
+    for warning in loaded.warnings:
+        _log.warning("odd configuration", extra=process_log.fields(warning=str(warning)))
+
+
+def _with_its_time(change: str) -> str:
+    """Say which change a running instance cannot make."""
+    return f"{change} (from the next start on)" if change.startswith("server.user:") else change
+
+
+class Reloader:
+    """Read the file, and swap the snapshot, the sockets and the number of workers if it is good.
+
+    Reloads come from a signal, the admin API and the file's watch; they happen one after the other.
+    """
+
+    def __init__(
+        self,
+        file: ConfigFile,
+        in_use: InUse,
+        pool: WorkerPool,
+        follow: Callable[[Config, tuple[Listener, ...], tuple[Listener, ...]], Awaitable[None]],
+    ) -> None:
+        """Use `follow` for all that is not the workers': it gets the new configuration, opened and removed
+        sockets."""
+        self.file = file
+        self._in_use = in_use
+        self._pool = pool
+        self._follow = follow
+        self._lock = asyncio.Lock()
+        self.watch = FileWatch(in_use.loaded.fingerprint)
+        self.results: Counter[bool] = Counter()
+        self.last_faults: tuple[str, ...] = ()
+
+    async def reload(self, trigger: str) -> ReloadOutcome:
+        """Read the configuration file and use it if it is good; never raises for a bad one."""
+        async with self._lock:
+            outcome = await self._reload()
+        self.results[outcome.accepted] += 1
+        self.last_faults = tuple(outcome.faults)
+        seen = {"trigger": trigger, "generation": outcome.generation}
+        if outcome.accepted:
+            log_warnings(self._in_use.loaded)
+            changes = list(outcome.changes)
+            _log.info("configuration reloaded", extra=process_log.fields(**seen, changes=changes))
+        else:
+            faults = list(outcome.faults)
+            _log.error("configuration refused", extra=process_log.fields(**seen, faults=faults))
+        return outcome
+
+    async def poll(self) -> None:
+        """Reload when the file has changed, has been left alone since, and really says something else."""
+        if self.watch.poll(self.file.fingerprint()) and self.file.digest() != self._in_use.loaded.digest:
+            await self.reload("file change")
+
+    async def _reload(self) -> ReloadOutcome:
+        self.watch.settle(self.file.fingerprint())
+        try:
+            loaded = self.file.read()
+        except ConfigError as exc:
+            return self._refused(str(fault) for fault in exc.faults)
+        wanted = endpoints(loaded.config)
+        try:
+            prepare_storage(Path(loaded.config.tls.storage), None)
+            opened = self._open(wanted)
+        except StartError as exc:
+            return self._refused([str(exc)])
+        former = self._in_use.loaded
+        reason = await self._use(loaded)
+        if reason:
+            for listener in opened:
+                listener.close()
+            await self._use(former)
+            return self._refused([f"a worker cannot use it: {reason}"])
+        removed = [self._in_use.listeners[old] for old in self._in_use.listeners if old not in wanted]
+        await self._exchange(loaded.config, opened, tuple(removed))
+        changed = tuple(map(_with_its_time, changes(former.config, loaded.config)))
+        return ReloadOutcome(accepted=True, generation=self._in_use.generation, changes=changed)
+
+    def _open(self, wanted: tuple[Endpoint, ...]) -> tuple[Listener, ...]:
+        """Open what is new; an address that changes its purpose keeps its socket, which holds the port."""
+        free = {
+            old.address: listener for old, listener in self._in_use.listeners.items() if old not in wanted
+        }
+        reused: list[Listener] = []
+        unbound: list[Endpoint] = []
+        for endpoint in wanted:
+            former = free.pop(endpoint.address, None) if endpoint.address else None
+            if former is not None:
+                reused.append(Listener(endpoint, former.socket.dup()))
+            elif endpoint not in self._in_use.listeners:
+                unbound.append(endpoint)
+        try:
+            return (*reused, *open_all(unbound))
+        except ListenError:
+            for listener in reused:
+                listener.close()
+            raise
+
+    async def _use(self, loaded: Loaded) -> str:
+        """Give a snapshot to workers that run and to those that will; return why one cannot use it."""
+        self._in_use.use(loaded)
+        return await self._pool.apply(self._in_use.generation, self._in_use.configure, APPLY_PATIENCE)
+
+    async def _exchange(
+        self, config: Config, opened: tuple[Listener, ...], removed: tuple[Listener, ...]
+    ) -> None:
+        for listener in opened:
+            self._in_use.listeners[listener.endpoint] = listener
+            self._pool.listen(listener)
+        for listener in removed:
+            del self._in_use.listeners[listener.endpoint]
+            self._pool.broadcast(Unlisten(listener.endpoint.name))
+        await self._follow(config, opened, removed)
+        for listener in removed:
+            listener.close()
+
+    def _refused(self, faults: Iterable[str]) -> ReloadOutcome:
+        return ReloadOutcome(accepted=False, generation=self._in_use.generation, faults=tuple(faults))

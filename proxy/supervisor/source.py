@@ -1,0 +1,103 @@
+"""The configuration file: where it is, what it says now, and whether it has changed."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from proxy.config.errors import ConfigWarning
+from proxy.config.loader import load
+from proxy.config.schema import Config
+
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells two states of a file apart without reading it; an editor's rename changes the inode."""
+
+    device: int
+    inode: int
+    modified_ns: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, and the state of the file that it was read from."""
+
+    config: Config
+    warnings: tuple[ConfigWarning, ...]
+    digest: bytes | None
+    fingerprint: Fingerprint | None
+
+
+class ConfigFile:
+    """Read one configuration file, as often as needed."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        """Use the file at `path`, which need not exist yet."""
+        self.path = path
+        self._environ = environ
+
+    def read(self) -> Loaded:
+        """Parse and validate the file. Raises ConfigError with all faults."""
+        fingerprint, digest = self.fingerprint(), self.digest()
+        loaded = load(self.path, self._environ)
+        return Loaded(loaded.config, loaded.warnings, digest, fingerprint)
+
+    def digest(self) -> bytes | None:
+        """Hash what the file holds now; None while it cannot be read."""
+        try:
+            return hashlib.sha256(self.path.read_bytes()).digest()
+        except OSError:
+            return None
+
+    def fingerprint(self) -> Fingerprint | None:
+        """Return the file's state, or None while there is no such file."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return Fingerprint(found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+
+    def is_mounted_alone(self, mounts: Path = _MOUNTS) -> bool:
+        """Tell whether the file itself, not its folder, is a mount point (a bind-mounted single file).
+
+        Such a mount stays with the old file when an editor replaces it.
+        """
+        wanted = str(self.path.resolve())
+        try:
+            lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return False
+        return any(len(words := line.split(" ")) > 4 and words[4] == wanted for line in lines)
+
+
+class FileWatch:
+    """Notice that a file has changed and then kept still for two polls; pure."""
+
+    __slots__ = ("_seen", "_settled", "_still")
+
+    def __init__(self, settled: Fingerprint | None) -> None:
+        """Start from the state that is in use."""
+        self._settled = settled
+        self._seen = settled
+        self._still = 0
+
+    def poll(self, now: Fingerprint | None) -> bool:
+        """Take the state of this poll; True means: read the file now.
+
+        While the file is missing (an editor renames, a deployment swaps), nothing happens.
+        """
+        self._still = self._still + 1 if now == self._seen else 0
+        self._seen = now
+        if now is None or now == self._settled or self._still < 2:
+            return False
+        self._settled = now
+        return True
+
+    def settle(self, fingerprint: Fingerprint | None) -> None:
+        """Take a state as known: the file was read on somebody's order."""
+        self._settled = fingerprint

@@ -1,0 +1,68 @@
+"""What happens before the event loop runs: limits, sockets, storage, and the end of all privileges."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.supervisor import privileges
+from proxy.supervisor.errors import StartError
+from proxy.supervisor.listeners import Listener, endpoints, open_all
+from proxy.supervisor.processes import installation
+from proxy.supervisor.reloading import log_warnings
+from proxy.supervisor.source import ConfigFile, Loaded
+from proxy.telemetry import process_log
+
+_log = process_log.logger("supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the supervisor starts with."""
+
+    loaded: Loaded
+    listeners: tuple[Listener, ...]
+
+
+def start(file: ConfigFile) -> Started:
+    """Read the configuration, bind every socket and give up what is not needed any more.
+
+    Raises ConfigError or StartError; nothing has been served then.
+    """
+    loaded = file.read()
+    config = loaded.config
+    process_log.configure(config.log.format, config.log.level)
+    privileges.raise_descriptor_limit()
+    wanted = endpoints(config)
+    listeners = open_all(endpoint for endpoint in wanted if endpoint.address is not None)
+    try:
+        storage = Path(config.tls.storage)
+        identity = privileges.choose_identity(config.server.user, storage)
+        privileges.check_installation(identity, installation())
+        privileges.prepare_storage(storage, identity)
+        privileges.drop(identity)
+        # The admin socket lies in the storage and belongs to whom we are now.
+        listeners += open_all(endpoint for endpoint in wanted if endpoint.address is None)
+    except StartError:
+        for listener in listeners:
+            listener.close()
+        raise
+    privileges.forbid_core_dumps()
+    _warn(file, loaded)
+    return Started(loaded, listeners)
+
+
+def _warn(file: ConfigFile, loaded: Loaded) -> None:
+    log_warnings(loaded)
+    if os.geteuid() == 0:
+        _log.warning("running as root, because of [server] user")
+    if not os.access(file.path, os.R_OK):
+        reader = privileges.current_user()
+        _log.warning(
+            "reloads will fail: the configuration file cannot be read any more",
+            extra=process_log.fields(file=str(file.path), user=reader),
+        )
+    if file.is_mounted_alone():
+        _log.warning(
+            "a replaced configuration file will not be noticed: mount its folder instead of the file",
+            extra=process_log.fields(file=str(file.path)),
+        )

@@ -1,0 +1,266 @@
+"""The supervisor itself: one event loop that holds everything together until it is told to end."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from starlette.applications import Starlette
+
+from proxy.admin.access import AccessPolicy
+from proxy.admin.application import monitoring_application, operator_application
+from proxy.admin.operations import Document, ReloadOutcome
+from proxy.admin.server import AdminServer
+from proxy.config.diff import redacted
+from proxy.config.schema import Config
+from proxy.control.messages import ReopenLogs, Upstreams
+from proxy.supervisor.cpus import available_cpus
+from proxy.supervisor.errors import StartError
+from proxy.supervisor.heartbeat import INTERVAL
+from proxy.supervisor.listeners import Endpoint, Listener, Purpose
+from proxy.supervisor.overview import Overview, upstream_documents
+from proxy.supervisor.pool import WorkerPool
+from proxy.supervisor.processes import Children, worker_command
+from proxy.supervisor.reloading import Reloader
+from proxy.supervisor.shared_regions import SharedRegions
+from proxy.supervisor.snapshot import InUse
+from proxy.supervisor.source import ConfigFile
+from proxy.supervisor.starting import Started, start
+from proxy.supervisor.worker_process import Briefing
+from proxy.telemetry import counters, process_log
+from proxy.telemetry.metrics import render
+from proxy.telemetry.totals import CounterLedger
+from proxy.traffic.gateway import GatewayAlarm
+from proxy.upstream.addresses import UpstreamMessage
+from proxy.upstream.watch import UpstreamWatch
+
+_log = process_log.logger("supervisor")
+
+_AFTER_A_FAULT = 1.0  # seconds before a task that failed runs again
+_RATE_EVERY = 5  # ticks
+
+
+class Supervisor:
+    """Run the workers and answer the operator; implements `proxy.admin.operations.Operations`."""
+
+    def __init__(self, file: ConfigFile, started: Started, command: tuple[str, ...]) -> None:
+        """Own the listening sockets; `command` starts a worker. To be made inside the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[str] = self._loop.create_future()
+        self._draining = False
+        self._children = Children(self._loop)
+        self._regions = SharedRegions()
+        self._ledger = CounterLedger()
+        self._in_use = InUse(started.loaded, started.listeners, self._ledger)
+        self._pool = WorkerPool(self._children, self._ledger, command, self._briefing, self._give_up)
+        self._reloader = Reloader(file, self._in_use, self._pool, self._follow)
+        self._overview = Overview(self._in_use, self._ledger, self._pool, self._reloader)
+        self._upstreams = UpstreamWatch(self._tell_upstream)
+        self._gateway_alarm = GatewayAlarm()
+        self._servers: dict[Endpoint, AdminServer] = {}
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    async def run(self) -> str:
+        """Serve until told to end; return "", or why it could not go on."""
+        config = self._in_use.config
+        self._take_signals()
+        self._upstreams.apply(config)
+        self._keep_running(self._upstreams.run)
+        self._keep_running(self._tick_on)
+        for listener in self._in_use.listeners.values():
+            self._serve_admin(listener)
+            _log.info(
+                "listening", extra=process_log.fields(on=listener.endpoint.name, address=listener.bound)
+            )
+        self._pool.resize(_worker_count(config), config.server.linger)
+        try:
+            return await self._ended
+        finally:
+            await self._close()
+
+    # What the operator may ask.
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether connections are served and will go on being served."""
+        return not self._draining and self._pool.serving > 0
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Render the metrics for an Accept field; return them with their media type."""
+        return render(self._overview.observation(ready=self.ready), accept)
+
+    def status(self) -> Document:
+        """Describe the running instance."""
+        state = "draining" if self._draining else "serving" if self.ready else "starting"
+        return self._overview.status(state)
+
+    def sites(self) -> Sequence[Document]:
+        """Describe every site and what it has done."""
+        return self._overview.sites()
+
+    def upstreams(self) -> Sequence[Document]:
+        """Describe what is known about upstream names and addresses."""
+        return upstream_documents(self._upstreams.snapshot())
+
+    def configuration(self) -> Document:
+        """Show the configuration in use, without its secrets."""
+        return redacted(self._in_use.config)
+
+    async def reload(self, trigger: str) -> ReloadOutcome:
+        """Read the configuration file anew and use it if it is good."""
+        if self._draining:
+            faults = ("this instance is shutting down",)
+            return ReloadOutcome(accepted=False, generation=self._in_use.generation, faults=faults)
+        return await self._reloader.reload(trigger)
+
+    # Life.
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._terminate)
+        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload("SIGHUP")))
+        self._loop.add_signal_handler(signal.SIGUSR1, lambda: self._pool.broadcast(ReopenLogs()))
+
+    def _terminate(self) -> None:
+        """Drain at the first signal, and hurry at the second."""
+        if self._draining:
+            _log.warning("told to stop again: closing what is in flight")
+            self._pool.hurry()
+            return
+        self._draining = True
+        _log.info("draining", extra=process_log.fields(seconds=self._in_use.config.server.drain_timeout))
+        self._spawn(self._drain())
+
+    async def _drain(self) -> None:
+        drained = asyncio.create_task(self._pool.drain(self._in_use.config.server.drain_timeout))
+        await asyncio.sleep(0)  # the workers are told first: whoever still holds a socket accepts on it
+        for listener in list(self._in_use.listeners.values()):
+            if listener.endpoint.purpose in (Purpose.HTTP, Purpose.HTTPS):
+                listener.close()
+        await drained
+        self._end("")
+
+    def _give_up(self, last: str) -> None:
+        self._end(f"workers end before they are ready, every time ({last}); the log lines above say why")
+
+    def _end(self, fault: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(fault)
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*(server.stop() for server in self._servers.values()))
+        await self._pool.drain(0.0)
+        for listener in self._in_use.listeners.values():
+            listener.close()
+        self._children.close()
+        self._regions.close()
+        _log.info("ended")
+
+    # What goes on beside.
+
+    def _spawn(self, work: Awaitable[object]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _keep_running(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._spawn(_kept_running(work))
+
+    async def _tick_on(self) -> None:
+        ticks = 0
+        while True:
+            await asyncio.sleep(INTERVAL)
+            self._pool.tick()
+            if ticks % _RATE_EVERY == 0:
+                self._overview.requests.sample(self._loop.time(), self._ledger.requests())
+                self._watch_gateway()
+            ticks += 1
+            if not self._draining:
+                await self._reloader.poll()
+
+    def _watch_gateway(self) -> None:
+        """Say it loudly when all clients seem to come from the container's gateway."""
+        if self._in_use.config.client_ip.trusted:
+            return
+        words = self._ledger.process()
+        opened = words[counters.HTTP_OPENED] + words[counters.HTTPS_OPENED]
+        alarm = self._gateway_alarm.check(opened, words[counters.GATEWAY_PEERS], self._loop.time())
+        if alarm:
+            _log.warning(alarm)
+
+    # What reloads and workers need.
+
+    def _briefing(self) -> Briefing:
+        return Briefing(
+            configure=self._in_use.configure,
+            listeners=tuple(self._in_use.listeners.values()),
+            upstreams=self._upstreams.snapshot(),
+            memory=self._regions.descriptors,
+            secret=self._regions.secret,
+        )
+
+    def _tell_upstream(self, message: UpstreamMessage) -> None:
+        self._pool.broadcast(Upstreams((message,)))
+
+    async def _follow(
+        self, config: Config, opened: tuple[Listener, ...], removed: tuple[Listener, ...]
+    ) -> None:
+        """Do what a reload changes beside the workers' snapshot."""
+        process_log.configure(config.log.format, config.log.level)
+        for listener in removed:
+            server = self._servers.pop(listener.endpoint, None)
+            if server is not None:
+                self._spawn(server.stop())
+        for listener in opened:
+            self._serve_admin(listener)
+        self._upstreams.apply(config)
+        self._pool.resize(_worker_count(config), config.server.linger)
+
+    def _serve_admin(self, listener: Listener) -> None:
+        application: Starlette
+        match listener.endpoint.purpose:
+            case Purpose.METRICS:
+                application = monitoring_application(self)
+            case Purpose.ADMIN:
+                application = operator_application(self, partial(self._policy, listener.endpoint))
+            case Purpose.HTTP | Purpose.HTTPS:
+                return
+        self._servers[listener.endpoint] = AdminServer(application, listener.socket)
+
+    def _policy(self, endpoint: Endpoint) -> AccessPolicy:
+        """Ask for the token over TCP; a unix socket's mode is protection enough."""
+        if endpoint.address is None:
+            return AccessPolicy()
+        return AccessPolicy(self._in_use.config.server.admin_token, endpoint.address.host)
+
+
+def _worker_count(config: Config) -> int:
+    return available_cpus() if config.server.workers == "auto" else config.server.workers
+
+
+async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
+    """Run something that never ends, again after a fault: one fault must not end the service."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("a task of the supervisor failed")
+        await asyncio.sleep(_AFTER_A_FAULT)
+
+
+def run(file: ConfigFile, command: tuple[str, ...] = worker_command()) -> None:
+    """Run Foregate until it is told to end.
+
+    Raises ConfigError or StartError when it cannot start, StartError when it cannot go on.
+    """
+    started = start(file)
+
+    async def supervise() -> str:
+        return await Supervisor(file, started, command).run()
+
+    with asyncio.Runner() as runner:
+        fault = runner.run(supervise())
+    if fault:
+        raise StartError(fault)

@@ -1,0 +1,107 @@
+"""What a worker asks of its data plane, and how the real one is built from what the supervisor sent."""
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from proxy.config.schema import Config
+from proxy.control.messages import LIMITER_LOCKS, LIMITER_TABLE
+from proxy.data_plane import DataPlane, WorkerContext
+from proxy.telemetry.counters import WorkerCounters
+from proxy.traffic.gateway import default_gateways
+from proxy.traffic.limiter_table import LimiterTable
+from proxy.upstream.addresses import UpstreamMessage
+
+_ROUTES: Final = (Path("/proc/net/route"), Path("/proc/net/ipv6_route"))
+
+
+class Plane(Protocol):
+    """What a worker asks of its data plane."""
+
+    def open_listener(self, listening_socket: socket.socket, *, tls: bool, port: int) -> Awaitable[None]:
+        """Accept connections on a socket that other workers share."""
+        ...
+
+    def close_listener(self, listening_socket: socket.socket) -> None:
+        """Stop accepting on one socket; its connections live on."""
+        ...
+
+    def apply(self, config: Config, site_blocks: Mapping[str, int]) -> None:
+        """Use another snapshot for all requests to come."""
+        ...
+
+    def upstream_changed(self, message: UpstreamMessage) -> None:
+        """Take over what is known about an upstream's name or address."""
+        ...
+
+    def stop_accepting(self) -> None:
+        """Stop accepting on all sockets."""
+        ...
+
+    async def drain(self, seconds: float, /) -> None:
+        """Finish what is in flight, at most for so long, then close what is left.
+
+        It may be cancelled and begun anew with another time.
+        """
+        ...
+
+    def reopen_logs(self) -> None:
+        """Open the log files anew."""
+        ...
+
+    def active(self) -> int:
+        """Count the open client connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker gets once, before its first snapshot.
+
+    `memory` maps the name of each region that all workers share to its descriptor. `secret` is the same in
+    all workers.
+    """
+
+    worker: int
+    counters: WorkerCounters
+    memory: Mapping[str, int]
+    secret: bytes
+
+
+PlaneFactory = Callable[[asyncio.AbstractEventLoop, Config, Mapping[str, int], Surroundings], Plane]
+
+
+def data_plane(
+    loop: asyncio.AbstractEventLoop, config: Config, site_blocks: Mapping[str, int], given: Surroundings
+) -> Plane:
+    """Build the data plane of a worker from its first snapshot and what all workers share."""
+    limiter = LimiterTable.attach(given.memory[LIMITER_TABLE], given.memory[LIMITER_LOCKS])
+    context = WorkerContext(
+        counters=given.counters,
+        instance=_derived(given.secret, b"instance").hex()[:16],
+        limiter=limiter,
+        limiter_key=limiter.key,
+        hash_key=_derived(given.secret, b"balancing"),
+        gateways=tuple(_gateways()),
+        site_blocks=site_blocks,
+    )
+    return DataPlane(loop, config, context)
+
+
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    """Derive a key that is the same in all workers and tells nothing about other keys."""
+    return hashlib.blake2b(key=secret, person=purpose, digest_size=32).digest()
+
+
+def _gateways() -> frozenset[bytes]:
+    texts = []
+    for table in _ROUTES:
+        try:
+            texts.append(table.read_text(encoding="ascii", errors="replace"))
+        except OSError:
+            texts.append("")  # no IPv6, or no /proc/net at all
+    return default_gateways(*texts)

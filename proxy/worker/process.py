@@ -1,0 +1,207 @@
+"""One worker process: an event loop with the data plane, at the command of the supervisor.
+
+It is started by exec as `python -m proxy.worker DESCRIPTOR`, the descriptor being its end of the control
+channel, and learns everything else over that: shared memory, configuration, listening sockets. Commands are
+carried out one after the other; only Ping is answered at once, since it asks whether the loop runs, and Drain
+goes on beside the rest, since a second one may shorten it. When the channel closes, the supervisor is gone:
+the worker then finishes what is in flight and exits.
+"""
+
+import asyncio
+import ctypes
+import gc
+import signal
+import socket
+from typing import Final, assert_never
+
+import uvloop
+
+from proxy.config.schema import Config
+from proxy.control import messages as control
+from proxy.control.channel import WorkerChannel
+from proxy.control.messages import Command, ControlError
+from proxy.errors import ForegateError
+from proxy.shared_memory import SharedMemory
+from proxy.telemetry import process_log
+from proxy.telemetry.counters import COUNTERS_KIND, COUNTERS_LAYOUT, WorkerCounters
+from proxy.worker.plane import Plane, PlaneFactory, Surroundings
+
+_log = process_log.logger("worker")
+
+_DONE: Final = 0
+_FAILED: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+
+
+class Worker:
+    """Carry out the supervisor's commands until one of them, or its end, says to stop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, end: socket.socket, make_plane: PlaneFactory) -> None:
+        """Own `end`, the worker's end of the control channel."""
+        self._loop = loop
+        self._make_plane = make_plane
+        self._commands: asyncio.Queue[tuple[Command, list[int]]] = asyncio.Queue()
+        self._surroundings: Surroundings | None = None
+        self._plane: Plane | None = None
+        self._generation = 0
+        self._drain_timeout = Config().server.drain_timeout
+        self._listening: dict[str, socket.socket] = {}
+        self._drain: asyncio.Task[None] | None = None
+        self._finished: asyncio.Future[int] = loop.create_future()
+        self._channel = WorkerChannel(loop, end, self._take, self._orphaned)
+
+    async def run(self) -> int:
+        """Work until drained; return the exit status."""
+        self._loop.add_signal_handler(signal.SIGTERM, self._leave)
+        self._loop.add_signal_handler(signal.SIGINT, lambda: None)  # it is the supervisor that decides
+        obeying = asyncio.create_task(self._obey())
+        obeying.add_done_callback(self._stopped_obeying)
+        try:
+            return await self._finished
+        finally:
+            obeying.cancel()
+            self._channel.close()
+
+    def _stopped_obeying(self, obeying: asyncio.Task[None]) -> None:
+        """Fail with the fault that ended the one task that carries out commands."""
+        if not obeying.cancelled() and (fault := obeying.exception()) and not self._finished.done():
+            self._finished.set_exception(fault)
+
+    def _take(self, command: Command, descriptors: list[int]) -> None:
+        if isinstance(command, control.Ping):
+            active = self._plane.active() if self._plane else 0
+            self._channel.send(control.Pong(command.sequence, active))
+        else:
+            self._commands.put_nowait((command, descriptors))
+
+    async def _obey(self) -> None:
+        while True:
+            command, descriptors = await self._commands.get()
+            await self._carry_out(command, descriptors)
+
+    async def _carry_out(self, command: Command, descriptors: list[int]) -> None:
+        match command:
+            case control.Attach():
+                self._attach(command, descriptors)
+            case control.Configure():
+                self._configure(command)
+            case control.Listen():
+                await self._listen(command, descriptors)
+            case control.Unlisten():
+                self._unlisten(command.name)
+            case control.Upstreams():
+                for message in command.messages:
+                    self._configured_plane.upstream_changed(message)
+            case control.Serve():
+                gc.freeze()  # what is there now stays: the collector need not look at it again
+                self._channel.send(control.Ready(self._generation))
+            case control.Drain():
+                self._begin_drain(command.timeout)
+            case control.ReopenLogs():
+                self._configured_plane.reopen_logs()
+            case control.Ping():
+                pass  # answered when it came in
+            case _:
+                assert_never(command)
+
+    @property
+    def _configured_plane(self) -> Plane:
+        if self._plane is None:
+            raise ControlError("a command that needs a configuration came before any")
+        return self._plane
+
+    def _attach(self, command: control.Attach, descriptors: list[int]) -> None:
+        memory = dict(zip(command.regions, descriptors, strict=True))
+        region = SharedMemory.attach(memory.pop(COUNTERS_KIND), COUNTERS_KIND, layout=COUNTERS_LAYOUT)
+        counters = WorkerCounters(region.words)
+        self._surroundings = Surroundings(command.worker, counters, memory, command.secret)
+
+    def _configure(self, command: control.Configure) -> None:
+        """Use a snapshot; the first must succeed, a later one that fails leaves the former in use."""
+        if self._surroundings is None:
+            raise ControlError("a configuration came before the shared memory")
+        config = command.config
+        process_log.configure(config.log.format, config.log.level, worker=self._surroundings.worker)
+        if self._plane is None:
+            self._plane = self._make_plane(self._loop, config, command.site_blocks, self._surroundings)
+        else:
+            try:
+                self._plane.apply(config, command.site_blocks)
+            except Exception as exc:
+                _log.exception("cannot use the new configuration")
+                self._channel.send(control.Refused(command.generation, f"{type(exc).__name__}: {exc}"))
+                return
+            self._channel.send(control.Applied(command.generation))
+        self._generation = command.generation
+        self._drain_timeout = config.server.drain_timeout
+
+    async def _listen(self, command: control.Listen, descriptors: list[int]) -> None:
+        listening = socket.socket(fileno=descriptors[0])
+        self._listening[command.name] = listening
+        if self._drain is None:
+            await self._configured_plane.open_listener(listening, tls=command.tls, port=command.port)
+
+    def _unlisten(self, name: str) -> None:
+        listening = self._listening.pop(name, None)
+        if listening is not None:
+            self._configured_plane.close_listener(listening)
+            listening.close()
+
+    def _leave(self) -> None:
+        self._channel.send(control.Leaving())
+        self._begin_drain(None)
+
+    def _orphaned(self) -> None:
+        _log.warning("the supervisor is gone: draining")
+        self._begin_drain(None)
+
+    def _begin_drain(self, seconds: float | None) -> None:
+        """Stop accepting and finish within `seconds`, or within what the configuration says."""
+        if self._plane is None:
+            self._finish(_DONE)
+            return
+        self._plane.stop_accepting()
+        for listening in self._listening.values():
+            listening.close()
+        self._listening.clear()
+        if self._drain is not None:
+            self._drain.cancel()
+        self._drain = asyncio.create_task(self._finish_requests(self._plane, seconds))
+
+    async def _finish_requests(self, plane: Plane, seconds: float | None) -> None:
+        try:
+            await plane.drain(self._drain_timeout if seconds is None else seconds)
+        except Exception:
+            _log.exception("draining failed")
+            self._finish(_FAILED)
+        else:
+            self._finish(_DONE)
+
+    def _finish(self, status: int) -> None:
+        if not self._finished.done():
+            self._finished.set_result(status)
+
+
+def serve(descriptor: int, make_plane: PlaneFactory) -> int:
+    """Run a worker whose end of the control channel is `descriptor`; return its exit status."""
+    process_log.configure("json", "info")
+    _hide_memory()
+    end = socket.socket(fileno=descriptor)
+    end.set_inheritable(False)
+
+    async def work() -> int:
+        return await Worker(asyncio.get_running_loop(), end, make_plane).run()
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work())
+    except ForegateError as exc:
+        _log.error("the worker cannot go on", extra=process_log.fields(reason=str(exc)))
+    except Exception:
+        _log.exception("the worker failed")
+    return _FAILED
+
+
+def _hide_memory() -> None:
+    """Keep this process's memory, with its keys, away from others of the same user."""
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
