@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import getpass
 import os
 import shutil
 import subprocess
@@ -212,6 +213,7 @@ def running_proxy(kind: Kind, site: str, folder: Path, origin: int) -> Iterator[
         "HTTP": str(ports["http"]),
         "HTTPS": str(ports["https"]),
         "METRICS": str(free_port()),
+        "USER": getpass.getuser(),
         "SITE": kind.sites[site],
     }
     path = _render(kind.template, folder / f"{kind.name}-{kind.template}", values)

@@ -6,6 +6,7 @@ What is printed is what was seen. --once shows and ends, with status 0 only when
 from __future__ import annotations
 
 import argparse
+import getpass
 import http.client
 import itertools
 import json
@@ -32,6 +33,7 @@ http = ["127.0.0.1:{http}"]
 https = []
 metrics = "127.0.0.1:{metrics}"
 redirect_https = false
+user = "{user}"
 
 [tls]
 mode = "off"
@@ -57,6 +59,7 @@ class App(BaseHTTPRequestHandler):
     """The demo app: says how many requests have reached it, and with which forwarding fields."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     count = itertools.count(1)
 
     def do_GET(self) -> None:
@@ -165,22 +168,30 @@ def run(folder: Path, *, once: bool) -> None:
     threading.Thread(target=app.serve_forever, daemon=True).start()
     ports = {"http": free_port(), "metrics": free_port(), "app": app.server_port}
     path = folder / "proxy.toml"
-    path.write_text(CONFIGURATION.format(**ports))
+    # Root may have cloned into a folder that nobody else may read: the workers then keep the user of this demo.
+    path.write_text(CONFIGURATION.format(user=getpass.getuser(), **ports))
     print(f"foregate run -c {path}\n\n{path.read_text()}", flush=True)
-    process = subprocess.Popen([FOREGATE, "run", "-c", str(path)], stdin=subprocess.DEVNULL)
+    log = folder / "foregate.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [FOREGATE, "run", "-c", str(path)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
     try:
         wait_until_serving(process, ports["http"])
         show(ports)
         if not once:
-            print(
-                f"\nYours to try: http://localhost:{ports['http']}/ (metrics: http://localhost:{ports['metrics']}/metrics)"
-            )
-            print(f"Change {path} and run: {FOREGATE} reload -c {path}. Ctrl-C ends.", flush=True)
+            print(f"\nYours to try: http://localhost:{ports['http']}/")
+            print(f"Metrics: http://localhost:{ports['metrics']}/metrics; logs: {folder}/*.log")
+            print(f"Change {path}, then: {FOREGATE} reload -c {path}. Ctrl-C ends.", flush=True)
             process.wait()
+    except DemoError:
+        print(log.read_text(errors="replace"), file=sys.stderr)
+        raise
     finally:
         process.terminate()
         process.wait()
         app.shutdown()
+        app.server_close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
