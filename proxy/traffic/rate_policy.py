@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.config import schema
+from proxy.traffic.address import Address, address_from_packed
 from proxy.traffic.address_ranges import AddressRanges
 from proxy.traffic.limiter import TokenBucket, bucket_fingerprint, client_identity, scope_key
 
@@ -53,6 +54,13 @@ class RatePolicy:
         if self.exempt and packed in self.exempt:
             return None
         return bucket_fingerprint(self.scope, client_identity(packed, self.ipv6_prefix))
+
+    def client_name(self, address: Address) -> str:
+        """Name in logs and lists who shares the bucket: an IPv4 address, or an IPv6 network."""
+        identity = client_identity(address.packed, self.ipv6_prefix)
+        if len(identity) == 4 or self.ipv6_prefix == 128:
+            return address.text
+        return f"{address_from_packed(identity).text}/{self.ipv6_prefix}"
 
     def exempts_path(self, path: bytes) -> bool:
         """Tell whether a normalised path lies below an exempt one, at a segment boundary."""

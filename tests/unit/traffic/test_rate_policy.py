@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.config import schema
+from proxy.traffic.address import address_from_packed
 from proxy.traffic.rate_policy import RatePolicy
 
 KEY = bytes(range(32))
@@ -102,6 +103,20 @@ def test_a_refusal_says_how_long_to_wait_and_under_which_policy(wait_us: int, se
         (b"RateLimit-Policy", b'"default";q=150;w=60'),
         (b"RateLimit", b'"default";r=0;t=' + seconds),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "name"),
+    [
+        ("192.0.2.1", 64, "192.0.2.1"),
+        ("2001:db8:1:2:3::4", 64, "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:3::4", 48, "2001:db8:1::/48"),
+        ("2001:db8:1:2:3::4", 128, "2001:db8:1:2:3::4"),
+    ],
+)
+def test_a_client_is_named_as_it_is_limited(text: str, prefix: int, name: str) -> None:
+    address = address_from_packed(ip_address(text).packed)
+    assert policy(ipv6_prefix=prefix).client_name(address) == name
 
 
 def test_a_burst_that_cannot_be_kept_is_refused() -> None:
