@@ -82,19 +82,19 @@ class Downstream(Protocol):
 
     def respond(
         self,
+        line: bytes,
         status: int,
-        reason: bytes,
         block: bytes,
         length: int,
         content: bytes,
         *,
         complete: bool,
-        has_date: bool = True,
+        has_date: bool,
     ) -> None:
         """Send a final response head, and the content that is there already.
 
-        ``block`` holds the field lines without framing. ``length`` is the octet count of the content, or -1 when it is not
-        known. ``complete`` tells that ``content`` is all of it.
+        ``line`` is the status line, ``block`` holds the field lines without framing. ``length`` is the octet count of the
+        content, or -1 when it is not known. ``complete`` tells that ``content`` is all of it.
         """
         ...
 
@@ -151,7 +151,6 @@ class Exchange:
         "error",
         "fields",
         "head_sent",
-        "head_size",
         "is_upgrade",
         "limited",
         "method",
@@ -180,7 +179,6 @@ class Exchange:
         minor_version: int,
         fields: RequestFields,
         started: float,
-        head_size: int,
     ) -> None:
         self.downstream = downstream
         self.snapshot = snapshot
@@ -189,7 +187,6 @@ class Exchange:
         self.minor_version = minor_version
         self.fields = fields
         self.started = started  # seconds, time.perf_counter
-        self.head_size = head_size  # octets
         self.site: SiteRuntime | None = None
         self.route: RouteRuntime | None = None
         self.client = b""  # address as text

@@ -15,12 +15,13 @@ from typing import Final
 
 from proxy import answers
 from proxy.errors import GatewayError, LoopDetected
-from proxy.exchange import Downstream, Exchange
-from proxy.http1.request import RequestFields
+from proxy.exchange import Exchange
+from proxy.http1.writer import status_line
 from proxy.snapshot import RouteRuntime, SiteRuntime, Snapshot
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import NO_SITE, WorkerCounters
 from proxy.traffic.limiter import RateLimitStore
+from proxy.traffic.rate_policy import RatePolicy
 from proxy.traffic.router import normalise_path
 from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
@@ -76,16 +77,18 @@ class Pipeline:
         if site is None:
             self._unknown_host(exchange)
             return
-        if downstream.misdirected(site):
+        if downstream.is_secure and downstream.misdirected(site):
             self.refuse(exchange, 421, "This connection's certificate does not cover the requested host.")
             return
         route = exchange.route = site.route(exchange.target)
         if route.firewall is not None and not route.firewall.permits(exchange.client_packed):
             self._deny(exchange)
             return
-        if self._breaks_limits(exchange, route):
+        plan = route.plan(fields, downstream.scheme, downstream.port, downstream.trusted, self.pseudonym)
+        if plan.refusal is not None:
+            self.refuse(exchange, *plan.refusal, proxy_status="http_request_error")
             return
-        if route.rate is not None and self._is_limited(exchange, route):
+        if route.rate is not None and self._is_limited(exchange, route, route.rate):
             return
         if not downstream.is_secure and snapshot.redirect_https and site.tls.mode != "off":
             self._redirect_to_https(exchange, site)
@@ -93,16 +96,12 @@ class Pipeline:
         if route.redirect:
             self._redirect(exchange, route)
             return
-        self._forward(exchange, route)
-
-    def _forward(self, exchange: Exchange, route: RouteRuntime) -> None:
-        fields, downstream = exchange.fields, exchange.downstream
-        plan = route.plan(fields, downstream.scheme, downstream.port, downstream.trusted, self.pseudonym)
         if plan.via_us:
             self.gateway_error(exchange, LoopDetected())
             return
-        if fields.upgrade and route.upgrades(exchange.method, exchange.minor_version, fields):
-            exchange.is_upgrade = True
+        exchange.is_upgrade = (
+            plan.upgrade_lines != b"" and exchange.method == b"GET" and exchange.minor_version == 1
+        )
         Forward(self, exchange, route, plan).start()
 
     # --- steps that may answer
@@ -120,43 +119,9 @@ class Pipeline:
             exchange, status, "No site with this name is served here.", proxy_status="destination_not_found"
         )
 
-    def _breaks_limits(self, exchange: Exchange, route: RouteRuntime) -> bool:
-        fields, limits = exchange.fields, route.limits
-        if fields.content_length > limits.body:
-            self.refuse(
-                exchange,
-                413,
-                f"The request content is larger than {limits.body} bytes.",
-                proxy_status="http_request_error",
-            )
-            return True
-        if exchange.head_size > limits.head_size or len(fields.lines) > limits.fields:
-            self.refuse(
-                exchange,
-                431,
-                "The header section is too large for this site.",
-                proxy_status="http_request_error",
-            )
-            return True
-        if self._is_grpc(fields):
-            self.refuse(
-                exchange,
-                505,
-                "gRPC needs HTTP/2, which is not spoken here.",
-                proxy_status="http_request_error",
-            )
-            return True
-        return False
-
-    def _is_grpc(self, fields: RequestFields) -> bool:
-        content_type = fields.content_type
-        return content_type.startswith(b"application/grpc") and not content_type.startswith(
-            b"application/grpc-web"
-        )
-
-    def _is_limited(self, exchange: Exchange, route: RouteRuntime) -> bool:
-        rate, limiter = route.rate, self._limiter
-        if rate is None or limiter is None or exchange.site is None:
+    def _is_limited(self, exchange: Exchange, route: RouteRuntime, rate: RatePolicy) -> bool:
+        limiter = self._limiter
+        if limiter is None or exchange.site is None:
             return False
         if rate.exempt_paths and rate.exempts_path(normalise_path(exchange.target)):
             return False
@@ -222,8 +187,8 @@ class Pipeline:
 
     def _answer(self, exchange: Exchange, answer: answers.Answer) -> None:
         exchange.downstream.respond(
+            status_line(answer.status),
             answer.status,
-            b"",
             answer.block,
             len(answer.content),
             answer.content,
@@ -242,13 +207,13 @@ class Pipeline:
                 exchange.request_id = b"%s%012x" % (self._id_prefix, self._ids)
         return exchange.request_id
 
-    def completed(self, exchange: Exchange, downstream: Downstream) -> None:
+    def completed(self, exchange: Exchange) -> None:
         """Count and log an exchange that is over."""
         seconds = time.perf_counter() - exchange.started
         site = exchange.site
         counters = site.counters if site is not None else self._no_site
         counters.request(exchange.status, exchange.cache_outcome, seconds, exchange.received, exchange.sent)
-        self._log.write(exchange, downstream, self.request_id(exchange), seconds)
+        self._log.write(exchange, exchange.downstream, self.request_id(exchange), seconds)
 
     def use_log(self, log: AccessLog) -> None:
         """Write to another access log from now on."""

@@ -101,21 +101,25 @@ class RouteRuntime:
         elif fields.content_length >= 0:
             framing = b"Content-Length: %d\r\n" % fields.content_length
         wanted = [protocol for protocol in fields.upgrade if protocol in self.upgrade]
-        if wanted and not fields.has_content:
-            framing += b"Connection: Upgrade\r\nUpgrade: %s\r\n" % wanted[0]
+        may_upgrade = bool(wanted) and not fields.has_content
         return prepared._replace(
-            block=prepared.block + framing, host_line=b"" if self.own_host else prepared.host_line
+            block=prepared.block + framing,
+            host_line=b"" if self.own_host else prepared.host_line,
+            upgrade_lines=b"Connection: Upgrade\r\nUpgrade: %s\r\n" % wanted[0] if may_upgrade else b"",
+            refusal=self._refusal(fields),
         )
 
-    def upgrades(self, method: bytes, minor_version: int, fields: RequestFields) -> bool:
-        """Say whether this request may switch protocols here."""
-        return (
-            bool(fields.upgrade)
-            and method == b"GET"
-            and minor_version == 1
-            and not fields.has_content
-            and any(protocol in self.upgrade for protocol in fields.upgrade)
-        )
+    def _refusal(self, fields: RequestFields) -> tuple[int, str] | None:
+        """Say what a field section breaks of this route's limits: (status, wording)."""
+        limits = self.limits
+        if fields.content_length > limits.body:
+            return 413, f"The request content is larger than {limits.body} bytes."
+        if fields.size > limits.head_size or len(fields.lines) > limits.fields:
+            return 431, "The header section is too large for this site."
+        grpc, grpc_web = b"application/grpc", b"application/grpc-web"
+        if fields.content_type.startswith(grpc) and not fields.content_type.startswith(grpc_web):
+            return 505, "gRPC needs HTTP/2, which is not spoken here."
+        return None
 
 
 class SiteRuntime:

@@ -111,8 +111,7 @@ class Listener:
         peername = transport.get_extra_info("peername")
         address = parse_address(peername[0]) if isinstance(peername, tuple) else None
         if address is not None:
-            connection.peer = address
-            connection.trusted = address.packed in self.pipeline.snapshot.trusted
+            connection.came_from(address, trusted=address.packed in self.pipeline.snapshot.trusted)
         self._context.connections.add(connection)
         self.counters.add(counters.HTTPS_OPENED if self.tls else counters.HTTP_OPENED)
         return True

@@ -9,6 +9,9 @@ before a colon, controls in a value and an empty name simply do not match.
 import re
 from typing import Final
 
+#: A request line above this length (octets) may hold a target that is too long; below, it cannot.
+LONG_LINE: Final = 16 * 1024
+
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 #: VCHAR, obs-text, SP and HTAB: what a field value may hold (RFC 9110 section 5.5).
 VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"

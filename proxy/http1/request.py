@@ -10,8 +10,6 @@ from proxy.semantics.fields import HOP_BY_HOP, FieldLine, list_members
 
 #: Longest request target that is accepted, in octets; above it 414 (RFC 9112 section 3 wants at least 8,000).
 MAX_TARGET: Final = 16 * 1024
-#: How many empty lines are skipped before a request line (RFC 9112 section 2.2).
-MAX_EMPTY_LINES: Final = 4
 
 _UNDERSCORED_FRAMING: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"host", b"connection", b"upgrade", b"expect", b"te"}
@@ -32,7 +30,10 @@ class RequestFields:
     connection: frozenset[bytes]
     expects_continue: bool
     upgrade: tuple[bytes, ...]
+    #: Whether the client keeps the connection after this request (RFC 9112 section 9.3).
+    persists: bool = True
     content_type: bytes = b""
+    size: int = 0
     #: Derived forms kept by their users under a key of their own, never holding anything of one request or one client.
     derived: dict[Hashable, object] = field(default_factory=dict, repr=False, compare=False)
 
@@ -120,6 +121,8 @@ def parse_request_fields(section: bytes, minor_version: int, max_fields: int) ->
         upgrade=tuple(m for v in by_name.get(b"upgrade", ()) for m in list_members(v))
         if b"upgrade" in connection
         else (),
+        persists=b"close" not in connection if minor_version else b"keep-alive" in connection,
+        size=len(section),
         content_type=by_name.get(b"content-type", [b""])[0].lower(),
     )
 
@@ -237,29 +240,3 @@ def _request_line_fault(line: bytes) -> MessageError:
     if len(line) > MAX_TARGET:
         return MessageError("target-too-long", f"the request target is longer than {MAX_TARGET} bytes", 414)
     return MessageError("request-line", "malformed request line")
-
-
-def reject_unfinished_head(buffer: bytes | bytearray, checked: int, max_size: int) -> None:
-    """Refuse early what can no longer become a request head, so that no peer waits for a deadline to learn of its fault.
-
-    ``checked`` octets were looked at before (the caller passes the earlier length), which keeps the cost linear.
-    Raises MessageError (400, 414 or 431).
-    """
-    if grammar.BARE_CR_OR_LF.search(buffer, max(0, checked - 1)):
-        raise MessageError("bare-cr-lf", "a bare CR or LF in the message head")
-    line_end = buffer.find(b"\r\n", 0, MAX_TARGET + 64)
-    if line_end < 0:
-        if len(buffer) > MAX_TARGET + 64:
-            raise MessageError(
-                "target-too-long", f"the request target is longer than {MAX_TARGET} bytes", 414
-            )
-        # A prefix that matched once is only looked at again while it is short: the whole line is checked at its end.
-        if (
-            checked < 64
-            and grammar.REQUEST_LINE_PREFIX.fullmatch(buffer[:64] if len(buffer) > 64 else buffer) is None
-        ):
-            raise MessageError("request-line", "malformed request line")
-    elif checked <= line_end + 1:
-        parse_request_line(bytes(buffer[:line_end]))
-    if len(buffer) > max_size:
-        raise MessageError("head-too-large", f"the header section is larger than {max_size} bytes", 431)

@@ -60,8 +60,9 @@ class PreparedRequest(NamedTuple):
     block: bytes
     forwarded_tail: bytes
     chain: bytes
-    request_id: bytes
     via_us: bool
+    upgrade_lines: bytes = b""
+    refusal: tuple[int, str] | None = None
 
 
 class RequestEdits(NamedTuple):
@@ -118,7 +119,6 @@ def prepare_request(
         block=block,
         forwarded_tail=quoted_host + b";proto=" + (proto if proto.isalpha() else scheme) + b"\r\n",
         chain=b", ".join(value for lower, _, value in lines if trusted and lower == b"x-forwarded-for"),
-        request_id=told.get(b"x-request-id", b""),
         via_us=any(
             member.strip().endswith(b" " + pseudonym) for value in via for member in value.split(b",")
         ),

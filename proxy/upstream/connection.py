@@ -22,14 +22,15 @@ from proxy.errors import (
     TlsFailure,
 )
 from proxy.http1.body import BodyDecoder, ChunkedDecoder, CloseDecoder, LengthDecoder
+from proxy.http1.partial import PartialHead
 from proxy.http1.response import (
+    MAX_RESPONSE_HEAD,
     Framing,
     ResponseFields,
     StatusLine,
     parse_response_fields,
     parse_status_line,
     persists,
-    reject_unfinished_response,
     response_framing,
 )
 from proxy.semantics.fields import FieldLine
@@ -105,13 +106,12 @@ class UpstreamConnection(asyncio.Protocol):
     """The client's side of one HTTP/1.1 connection to an app."""
 
     __slots__ = (
-        "_buffer",
-        "_checked",
         "_decoder",
         "_handler",
         "_interim",
         "_keep",
         "_method",
+        "_partial",
         "_read_timeout",
         "_request_complete",
         "_state",
@@ -132,8 +132,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._handler: ResponseHandler | None = None
         self._state = State.IDLE
-        self._buffer = b""
-        self._checked = 0
+        self._partial: PartialHead | None = None
         self._decoder: BodyDecoder | None = None
         self._method = b""
         self._upgrade = False
@@ -286,10 +285,13 @@ class UpstreamConnection(asyncio.Protocol):
         """Take octets of the response."""
         if self._state is State.HEAD:
             self.octets += len(data)
-            if self._buffer:
-                data = self._buffer + data
-                self._buffer = b""
             try:
+                if self._partial is not None:
+                    whole = self._partial.add(data)
+                    if whole is None:
+                        return
+                    self._partial = None
+                    data = whole
                 self._heads(data)
             except MessageError as error:
                 self._invalid(error)
@@ -308,13 +310,11 @@ class UpstreamConnection(asyncio.Protocol):
     def _heads(self, data: bytes) -> None:
         """Take interim heads and then the final one."""
         while True:
-            end = data.find(b"\r\n\r\n", max(0, self._checked - 3))
+            end = data.find(b"\r\n\r\n")
             if end < 0:
-                reject_unfinished_response(data, self._checked)
-                self._checked = len(data)
-                self._buffer = data
+                self._partial = PartialHead(MAX_RESPONSE_HEAD, is_request=False)
+                self._partial.add(data)
                 return
-            self._checked = 0
             line_end = data.find(b"\r\n")
             status = parse_status_line(data[:line_end])
             section = data[line_end + 2 : end + 2]

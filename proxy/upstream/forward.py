@@ -142,13 +142,14 @@ class Forward:
         exchange.upstream_address = connection.address
         host_line = plan.host_line or self._authority_line()
         downstream = exchange.downstream
-        octets = b"%s %s HTTP/1.1\r\n%s%s%s%sX-Request-ID: %s\r\n\r\n" % (
+        octets = b"%s %s HTTP/1.1\r\n%s%s%s%s%sX-Request-ID: %s\r\n\r\n" % (
             exchange.method,
             self._route.upstream_target(exchange.target),
             host_line,
             plan.block,
             downstream.client_lines(exchange, plan),
             plan.forwarded_tail,
+            plan.upgrade_lines if exchange.is_upgrade else b"",
             self._pipeline.request_id(exchange),
         )
         complete = exchange.complete
@@ -261,7 +262,7 @@ class Forward:
             self._finished()
         length = fields.content_length if framing is not Framing.CHUNKED else -1
         exchange.downstream.respond(
-            status.status, status.reason, block, length, content, complete=complete, has_date=has_date
+            status.octets, status.status, block, length, content, complete=complete, has_date=has_date
         )
 
     def _prepared_block(self, status: StatusLine, fields: ResponseFields) -> tuple[bytes, bool]:

@@ -1,0 +1,258 @@
+"""The times of a client connection, and its end.
+
+Every wait stands under ``deadline`` (seconds, loop clock), which the wheel looks at; what it means is in
+``_waiting_for``.  A client that takes nothing, or takes less than ``min_rate``, is cut off; one that reads its last
+answer slowly is left in peace for as long as it does read.
+"""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from abc import abstractmethod
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from proxy.deadlines import NEVER, TICK
+from proxy.errors import MessageError
+from proxy.exchange import Exchange
+from proxy.telemetry import counters
+
+if TYPE_CHECKING:
+    from proxy.downstream.listener import Listener
+
+#: How long, and how much, is read from a client after a refusal, so that a reset does not eat the answer (seconds, octets).
+LINGER_SECONDS: Final = 2.0
+LINGER_OCTETS: Final = 1024 * 1024
+#: ``min_rate`` counts from here on (seconds of waiting for the peer).
+RATE_AFTER: Final = 30.0
+#: How often a client that takes nothing is looked at (seconds).
+SEND_CHECK: Final = 5.0
+#: What the log says of a request whose client left before the response began (nginx's 499).
+CLIENT_CLOSED: Final = 499
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+class WaitingFor(Enum):
+    """What a connection's deadline is about."""
+
+    HEAD = "head"
+    IDLE = "idle"
+    CONTENT = "content"
+    RESPONSE = "response"
+    TUNNEL = "tunnel"
+    LINGER = "linger"
+
+
+class PacedConnection(asyncio.Protocol):
+    """A connection whose waits end in time."""
+
+    __slots__ = (
+        "_closing",
+        "_discarded",
+        "_exchange",
+        "_listener",
+        "_paused_reading",
+        "_send_mark",
+        "_send_progress",
+        "_send_since",
+        "_send_taken",
+        "_transport",
+        "_waiting_for",
+        "_write_paused",
+        "deadline",
+        "filed_tick",
+    )
+
+    def __init__(self, listener: "Listener") -> None:
+        self._listener = listener
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._exchange: Exchange | None = None
+        self._waiting_for = WaitingFor.HEAD
+        self._paused_reading = False
+        self._write_paused = False
+        self._closing = False  # nothing that arrives counts any more
+        self._discarded = 0
+        self._send_since = 0.0
+        self._send_progress = 0.0
+        self._send_mark = 0
+        self._send_taken = 0
+        self.deadline = NEVER
+        self.filed_tick = 0
+
+    @abstractmethod
+    def _refuse(self, error: MessageError) -> None:
+        """Answer what is no request, or not in time, and close."""
+
+    @abstractmethod
+    def _fail_content(self, error: MessageError) -> None:
+        """Refuse a request in the middle of its content."""
+
+    @abstractmethod
+    def _has_begun_head(self) -> bool:
+        """Say whether a part of a request head has arrived."""
+
+    def _log(self, exchange: Exchange) -> None:
+        exchange.receiver = None  # breaks the reference cycle, so that no collector has to
+        self._listener.pipeline.completed(exchange)
+
+    # --- deadlines
+
+    def _wait(self, reason: WaitingFor, seconds: float) -> None:
+        self._waiting_for = reason
+        if seconds == NEVER:
+            self.deadline = NEVER
+            return
+        self.deadline = deadline = self._listener.loop.time() + seconds
+        filed = self.filed_tick
+        if not filed or filed * TICK > deadline + TICK:
+            self._listener.wheel.file(self)
+
+    def _timeout_of(self, reason: WaitingFor) -> float:
+        exchange = self._exchange
+        if exchange is not None and exchange.route is not None:
+            timeouts = exchange.route.timeouts
+        else:
+            timeouts = self._listener.pipeline.snapshot.timeouts
+        match reason:
+            case WaitingFor.CONTENT:
+                return timeouts.body
+            case WaitingFor.TUNNEL:
+                return timeouts.upgraded_idle
+            case WaitingFor.HEAD:
+                return timeouts.head
+            case WaitingFor.IDLE:
+                return timeouts.idle
+            case _:
+                return NEVER
+
+    def deadline_reached(self, now: float) -> None:
+        """End what has waited too long (called by the wheel)."""
+        if self._write_paused or (self._waiting_for is WaitingFor.LINGER and self._unsent()):
+            self._check_sending(now)
+            return
+        match self._waiting_for:
+            case WaitingFor.HEAD | WaitingFor.IDLE:
+                self._head_too_late()
+            case WaitingFor.CONTENT:
+                self._content_too_late()
+            case WaitingFor.RESPONSE | WaitingFor.TUNNEL:
+                self._drop_exchange()
+                self._close_transport()
+            case WaitingFor.LINGER:
+                self._transport.abort()
+
+    def _head_too_late(self) -> None:
+        if not self._has_begun_head():
+            self._close_transport()
+            return
+        self._listener.counters.add(counters.HEAD_TIMEOUTS)
+        self._refuse(MessageError("head-timeout", "the request head did not arrive in time", 408))
+
+    def _content_too_late(self) -> None:
+        self._listener.counters.add(counters.BODY_TIMEOUTS)
+        if self._exchange is None or self._exchange.receiver is None:
+            self._start_lingering()
+        else:
+            self._fail_content(
+                MessageError("body-timeout", "the request content did not arrive in time", 408)
+            )
+
+    def _drop_exchange(self) -> None:
+        """End the exchange whose client is gone, or has to go."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return
+        if exchange.receiver is not None:
+            exchange.receiver.client_gone()
+        if not exchange.head_sent:
+            exchange.status = CLIENT_CLOSED
+        if not exchange.error and exchange.status != 101:
+            exchange.error = "client-gone"
+        self._log(exchange)
+
+    # --- a client that does not take what it asked for
+
+    def _unsent(self) -> int:
+        """Count the octets that the client has not taken: ours and the kernel's."""
+        waiting = self._transport.get_write_buffer_size()
+        sock: Any = self._transport.get_extra_info("socket")
+        if sock is not None:
+            try:
+                waiting += struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+            except OSError:
+                return waiting
+        return waiting
+
+    def _watch_sending(self) -> None:
+        """Begin to measure how fast the client takes what is queued for it."""
+        self._send_since = self._send_progress = self._listener.loop.time()
+        self._send_mark = self._unsent()
+        self._send_taken = 0
+
+    def _check_sending(self, now: float) -> None:
+        """Cut off a client that takes nothing for ``send``, or less than ``min_rate`` for long."""
+        unsent = self._unsent()
+        taken = self._send_mark - unsent
+        self._send_mark = unsent
+        if taken > 0:
+            self._send_taken += taken
+            self._send_progress = now
+        exchange = self._exchange
+        if exchange is not None and exchange.route is not None:
+            send, rate = exchange.route.timeouts.send, exchange.route.limits.min_rate
+        else:
+            snapshot = self._listener.pipeline.snapshot
+            send, rate = snapshot.timeouts.send, snapshot.limits.min_rate
+        waited = now - self._send_since
+        stalled = now - self._send_progress >= send
+        if stalled or (waited >= RATE_AFTER and self._send_taken < rate * waited):
+            self._listener.counters.add(counters.SEND_TIMEOUTS if stalled else counters.TOO_SLOW)
+            self._reset()
+            return
+        self.deadline = min(now + SEND_CHECK, self._send_progress + send)
+        self._listener.wheel.file(self)
+
+    # --- endings
+
+    def _close_transport(self) -> None:
+        """Close when everything is sent, as long as the client takes it."""
+        self._closing = True
+        self._transport.close()
+        self._watch_sending()
+        self._wait(WaitingFor.LINGER, LINGER_SECONDS)
+
+    def _start_lingering(self) -> None:
+        """Close in a way that lets the client read its answer although it may still be sending (RFC 9112 section 9.6)."""
+        self._closing = True
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            self._log(exchange)
+        self._discarded = 0
+        if self._paused_reading:
+            self._paused_reading = False
+            self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+        self._watch_sending()
+        self._wait(WaitingFor.LINGER, LINGER_SECONDS)
+
+    def _linger_on(self, octets: int) -> None:
+        """Drop what arrives after the answer, up to a bound."""
+        self._discarded += octets
+        if self._discarded > LINGER_OCTETS:
+            self._transport.abort()
+
+    def _reset(self) -> None:
+        """Close so that the client notices that its response is not whole."""
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self._transport.abort()
