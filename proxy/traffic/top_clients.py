@@ -19,6 +19,9 @@ CAPACITY: Final = 100
 # lines.
 _LOG_MARK: Final = 0x9E37_79B9_7F4A_7C15
 _ONCE_A_MINUTE: Final = TokenBucket(60_000_000, 1)
+# All clients together: a flood from a million addresses must not become a flood of lines.
+_ALL_BUCKET: Final = _LOG_MARK
+_ALL: Final = TokenBucket.of(10, 1, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,12 @@ def merge(lists: Iterable[Iterable[LimitedClient]], most: int = CAPACITY) -> lis
 
 
 def may_log_refusal(store: RateLimitStore, bucket: int, now_ns: int) -> bool:
-    """Tell whether to log a refusal by this bucket: once a minute, over all workers together.
+    """Tell whether to log a refusal by this bucket: once a minute, and ten lines a second in all, over all
+    workers.
 
-    It takes from a bucket of its own in the same store, so no memory of log lines can grow.
+    It takes from buckets of their own in the same store, so no memory of log lines can grow.
     """
-    return store.take(bucket ^ _LOG_MARK, _ONCE_A_MINUTE, now_ns) == 0
+    return (
+        store.take(bucket ^ _LOG_MARK, _ONCE_A_MINUTE, now_ns) == 0
+        and store.take(_ALL_BUCKET, _ALL, now_ns) == 0
+    )

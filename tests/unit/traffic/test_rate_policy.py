@@ -90,6 +90,21 @@ def test_exempt_paths_count_at_segment_boundaries(path: bytes, exempt: bool) -> 
     assert not policy().exempts_path(path)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/static/..%2flogin",
+        b"/static/..%2Flogin",
+        b"/static/..;/login",
+        b"/static/..\\login",
+        b"/static/%252e%252e/login",
+        b"/static/%252E%252E%252Flogin",
+    ],
+)
+def test_a_path_that_an_app_may_read_as_another_is_not_exempt(path: bytes) -> None:
+    assert not policy(exempt_paths=("/static/",)).exempts_path(path)
+
+
 def test_the_root_as_an_exempt_path_exempts_every_path() -> None:
     assert policy(exempt_paths=("/",)).exempts_path(b"/anything")
 

@@ -94,6 +94,14 @@ def test_a_refusal_is_logged_once_a_minute_for_each_client() -> None:
     table.close()
 
 
+def test_a_flood_of_limited_clients_does_not_become_a_flood_of_lines() -> None:
+    table = LimiterTable.create(bytes(32), slots=1 << 14)
+    draw = random.Random(6)
+    logged = sum(may_log_refusal(table, draw.getrandbits(64), turn * SECOND // 1000) for turn in range(5000))
+    assert logged == 100 + 49
+    table.close()
+
+
 def test_all_workers_together_log_once_and_the_clients_own_bucket_is_left_alone() -> None:
     table = LimiterTable.create(bytes(32), slots=1 << 10)
     kind = TokenBucket(1_000_000, 1)
