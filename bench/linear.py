@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from proxy.errors import ForegateError
 from proxy.http1.body import ChunkedDecoder
-from proxy.http1.request import parse_request_fields, parse_request_line, reject_unfinished_head
-from proxy.http1.response import parse_response_fields, parse_status_line, reject_unfinished_response
+from proxy.http1.partial import PartialHead
+from proxy.http1.request import parse_request_fields, parse_request_line
+from proxy.http1.response import parse_response_fields, parse_status_line
 
 GROWTH = 4  # from one size to the next
 STEPS = 2
@@ -72,16 +73,19 @@ def _read_request(wire: bytes) -> None:
         return
 
 
-def _drip_request(wire: bytes) -> None:
+def _drip(wire: bytes, *, is_request: bool) -> bytes:
     """Take a head as a connection that gets one octet per packet does."""
-    buffer = bytearray()
+    head = PartialHead(MAX_HEAD, is_request=is_request)
+    whole: bytes | None = None
     for octet in wire:
-        checked = len(buffer)
-        buffer.append(octet)
-        if buffer.find(b"\r\n\r\n", max(0, checked - 3)) >= 0:
-            _read_request(bytes(buffer))
-            return
-        reject_unfinished_head(buffer, checked, MAX_HEAD)
+        whole = head.add(bytes((octet,)))
+    if whole is None:
+        raise ValueError("the head has no end")
+    return whole
+
+
+def _drip_request(wire: bytes) -> None:
+    _read_request(_drip(wire, is_request=True))
 
 
 def _read_response(wire: bytes) -> None:
@@ -91,14 +95,7 @@ def _read_response(wire: bytes) -> None:
 
 
 def _drip_response(wire: bytes) -> None:
-    buffer = bytearray()
-    for octet in wire:
-        checked = len(buffer)
-        buffer.append(octet)
-        if buffer.find(b"\r\n\r\n", max(0, checked - 3)) >= 0:
-            _read_response(bytes(buffer))
-            return
-        reject_unfinished_response(buffer, checked)
+    _read_response(_drip(wire, is_request=False))
 
 
 def _read_chunks(wire: bytes) -> None:
