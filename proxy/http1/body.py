@@ -121,9 +121,9 @@ class ChunkedDecoder:
     def _size_line(self, data: bytes, position: int) -> int:
         end = data.find(b"\n", position, position + MAX_CHUNK_LINE)
         if end < 0:
-            self._partial += data[position : position + MAX_CHUNK_LINE]
-            if len(self._partial) > MAX_CHUNK_LINE:
+            if len(self._partial) + len(data) - position > MAX_CHUNK_LINE:
                 raise MessageError("chunk-line", "a chunk-size line is too long")
+            self._partial += data[position:]
             if grammar.BARE_CR_OR_LF.search(self._partial):
                 raise MessageError("chunk-line", "a bare CR in a chunk-size line")
             return len(data)
