@@ -1,0 +1,125 @@
+"""Real apps as processes: each is given a listening socket, so that no port is guessed and none raced for."""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+APPS = ROOT / "tests" / "apps"
+BLOCK = 16
+LARGE = 8 * 2**20
+GRACE = 10.0
+
+
+def _gunicorn(fd: int) -> list[str]:
+    options = [
+        "--worker-class",
+        "gthread",
+        "--threads",
+        "16",
+        "--log-level",
+        "warning",
+        "--no-control-socket",
+    ]
+    module = "tests.apps.flask_app:app"
+    return [sys.executable, "-m", "gunicorn", module, "--bind", f"fd://{fd}", *options]
+
+
+def _uvicorn(fd: int) -> list[str]:
+    options = ["--log-level", "warning", "--no-proxy-headers"]
+    return [sys.executable, "-m", "uvicorn", "tests.apps.starlette_app:app", "--fd", str(fd), *options]
+
+
+def _node(fd: int) -> list[str]:
+    return ["node", str(APPS / "node_app.js")]
+
+
+def _websockets(fd: int) -> list[str]:
+    return [sys.executable, str(APPS / "websocket_app.py")]
+
+
+COMMANDS: dict[str, Callable[[int], list[str]]] = {
+    "flask": _gunicorn,
+    "starlette": _uvicorn,
+    "node": _node,
+    "websocket": _websockets,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A running app and where it listens."""
+
+    name: str
+    port: int
+    log: Path
+
+    @property
+    def origin(self) -> str:
+        """Return the app's URL without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def content(start: int, end: int) -> bytes:
+    """Return the octets [start, end) of the large file: numbered lines, so that a misplaced octet shows."""
+    first = start // BLOCK
+    lines = b"".join(b"%015d\n" % number for number in range(first, (end + BLOCK - 1) // BLOCK))
+    return lines[start - first * BLOCK : end - first * BLOCK]
+
+
+def write_files(folder: Path) -> None:
+    """Write the files that the apps serve."""
+    (folder / "large.bin").write_bytes(content(0, LARGE))
+    (folder / "small.bin").write_bytes(content(0, 1000))
+    (folder / "empty.bin").write_bytes(b"")
+
+
+@contextlib.contextmanager
+def running_app(name: str, files: Path) -> Iterator[App]:
+    """Run one of COMMANDS on a free port until the block ends; its output goes to a file beside `files`."""
+    log = files.parent / f"{name}.log"
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening, log.open("wb") as output:
+        port = listening.getsockname()[1]
+        fd = listening.fileno()
+        process = subprocess.Popen(
+            COMMANDS[name](fd),
+            cwd=ROOT,
+            env={**os.environ, "APP_FILES": str(files), "LISTEN_FD": str(fd)},
+            pass_fds=[fd],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _await_answer(port, log)
+        yield App(name, port, log)
+    finally:
+        stop(process)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process: politely first."""
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _await_answer(port: int, log: Path) -> None:
+    """Wait for the first answer: the connection waits in the backlog until the app accepts it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse().read()
+    except OSError as fault:
+        raise RuntimeError(f"the app did not start: {log.read_text()}") from fault
+    finally:
+        connection.close()
