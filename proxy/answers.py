@@ -12,7 +12,8 @@ _HTML: Final = b"text/html; charset=utf-8"
 
 _PAGE: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{status} {title}</title>'
-    '<meta name="viewport" content="width=device-width"><style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;'
+    '<meta name="viewport" content="width=device-width"><style>'
+    "body{{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;"
     "margin:15vh auto;padding:0 1rem;color:#222}}h1{{font-size:1.5rem}}small{{color:#666}}</style></head><body>"
     "<h1>{status} {title}</h1><p>{detail}</p><p><small>Request {request_id}</small></p></body></html>\n"
 )

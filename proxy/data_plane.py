@@ -1,6 +1,7 @@
 """Everything that one worker does with traffic, built from one Config and what the worker shares with others."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import WorkerCounters
 from proxy.telemetry.line_writer import LineWriter
 from proxy.traffic.limiter import RateLimitStore
-from proxy.upstream.balancer import Target
 from proxy.upstream.addresses import UpstreamMessage
+from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
 from proxy.upstream.pool import Pool, PoolContext
 
@@ -142,14 +143,14 @@ class DataPlane:
         for listening_socket in list(self._servers):
             self.close_listener(listening_socket)
 
-    async def drain(self, timeout: float) -> None:
-        """Finish what is in flight within ``timeout`` seconds; close idle connections at once."""
+    async def drain(self, seconds: float) -> None:
+        """Finish what is in flight within ``seconds``; close idle connections at once."""
         self._downstream.draining = True
         for connection in list(self._downstream.connections):
             connection.close_when_idle()
-        deadline = self._loop.time() + timeout
-        while self._downstream.connections and self._loop.time() < deadline:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._downstream.all_closed()
         for connection in list(self._downstream.connections):
             connection.abort()
         if self._writer is not None:

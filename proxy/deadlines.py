@@ -1,10 +1,11 @@
 """Deadlines for many connections with one timer per event loop.
 
-Theory of operation.  A timer per request would cost more than the request's parsing.  So a connection only writes the
-moment until which it may go on into an attribute (``deadline``), and the wheel looks at it now and then: the connection
-is filed under the tick in which its deadline falls, and when that tick comes and the deadline has moved on meanwhile, it
-is filed again.  Moving a deadline later costs nothing; moving it earlier costs one dictionary operation.  The wheel's
-timer runs only while something is filed, so an idle process stays asleep.
+Theory of operation.  A timer per request would cost more than the request's parsing.  So a connection only
+writes the moment until which it may go on into an attribute (``deadline``), and the wheel looks at it now and
+then: the connection is filed under the tick in which its deadline falls, and when that tick comes and the
+deadline has moved on meanwhile, it is filed again.  Moving a deadline later costs nothing; moving it earlier
+costs one dictionary operation.  The wheel's timer runs only while something is filed, so an idle process
+stays asleep.
 """
 
 import asyncio

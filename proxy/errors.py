@@ -8,8 +8,8 @@ class ForegateError(Exception):
 class MessageError(ForegateError):
     """A peer sent what no strict recipient may accept.
 
-    ``status`` is what a downstream peer is answered with; ``kind`` is a short, fixed word for logs and metrics.
-    An upstream's malformed response is always answered 502, whatever ``status`` says.
+    ``status`` is what a downstream peer is answered with; ``kind`` is a short, fixed word for logs and
+    metrics. An upstream's malformed response is always answered 502, whatever ``status`` says.
     """
 
     def __init__(self, kind: str, wording: str, status: int = 400) -> None:
@@ -22,9 +22,9 @@ class MessageError(ForegateError):
 class GatewayError(ForegateError):
     """A request cannot be forwarded, or its response cannot be had.
 
-    Each leaf fixes the status that the client sees, the error type of its Proxy-Status field (RFC 9209 section 2.3),
-    the word under which it is counted, and whether another address may be tried before anything was sent.
-    ``detail`` is for the log alone: it may name internal addresses.
+    Each leaf fixes the status that the client sees, the error type of its Proxy-Status field (RFC 9209
+    section 2.3), the word under which it is counted, and whether another address may be tried before anything
+    was sent. ``detail`` is for the log alone: it may name internal addresses.
     """
 
     status = 502
@@ -38,7 +38,7 @@ class GatewayError(ForegateError):
         self.detail = detail
 
 
-class Unresolved(GatewayError):
+class UnresolvedError(GatewayError):
     """The upstream's name has no address (yet)."""
 
     status = 503
@@ -47,7 +47,7 @@ class Unresolved(GatewayError):
     wording = "The application's address is not known at the moment."
 
 
-class NothingLeft(GatewayError):
+class NothingLeftError(GatewayError):
     """Every address of the upstream was tried, or none may be."""
 
     status = 503
@@ -56,7 +56,7 @@ class NothingLeft(GatewayError):
     wording = "The application is not available at the moment."
 
 
-class ConnectRefused(GatewayError):
+class ConnectRefusedError(GatewayError):
     """The upstream refused the connection, or there is no way to it."""
 
     proxy_status = "connection_refused"
@@ -64,7 +64,7 @@ class ConnectRefused(GatewayError):
     try_next = True
 
 
-class ConnectTimeout(GatewayError):
+class ConnectTimeoutError(GatewayError):
     """No connection to the upstream within ``connect``."""
 
     status = 504
@@ -74,7 +74,7 @@ class ConnectTimeout(GatewayError):
     try_next = True
 
 
-class TlsFailure(GatewayError):
+class TlsFailureError(GatewayError):
     """The TLS handshake with the upstream failed: mostly a certificate that does not verify."""
 
     proxy_status = "tls_certificate_error"
@@ -83,7 +83,7 @@ class TlsFailure(GatewayError):
     try_next = True
 
 
-class ConnectionReset(GatewayError):
+class UpstreamResetError(GatewayError):
     """The upstream closed or reset the connection before its response was whole."""
 
     proxy_status = "connection_terminated"
@@ -91,7 +91,7 @@ class ConnectionReset(GatewayError):
     wording = "The application closed the connection before its answer was complete."
 
 
-class InvalidResponse(GatewayError):
+class InvalidResponseError(GatewayError):
     """The upstream's response is not HTTP/1.1 as a strict recipient must read it."""
 
     proxy_status = "http_protocol_error"
@@ -99,7 +99,7 @@ class InvalidResponse(GatewayError):
     wording = "The application's answer was not valid HTTP."
 
 
-class FirstByteTimeout(GatewayError):
+class FirstByteTimeoutError(GatewayError):
     """No response head within ``first_byte``."""
 
     status = 504
@@ -108,7 +108,7 @@ class FirstByteTimeout(GatewayError):
     wording = "The application did not answer in time."
 
 
-class ReadTimeout(GatewayError):
+class ReadTimeoutError(GatewayError):
     """The response's content stopped for longer than ``read``."""
 
     status = 504
@@ -117,7 +117,7 @@ class ReadTimeout(GatewayError):
     wording = "The application stopped in the middle of its answer."
 
 
-class ConnectionLimit(GatewayError):
+class ConnectionLimitError(GatewayError):
     """The upstream has as many connections from here as it may have, and none came free in time."""
 
     status = 503
@@ -126,16 +126,9 @@ class ConnectionLimit(GatewayError):
     wording = "The application is busy."
 
 
-class LoopDetected(GatewayError):
+class LoopDetectedError(GatewayError):
     """The request has come through this instance before (RFC 9110 section 7.6.3)."""
 
     status = 508
     proxy_status = "proxy_loop_detected"
     wording = "This gateway is configured to forward to itself."
-
-
-class ClientGone(GatewayError):
-    """The client went away before its answer was complete; nobody is told but the log."""
-
-    status = 499
-    wording = "The client closed the connection."

@@ -93,8 +93,8 @@ class Downstream(Protocol):
     ) -> None:
         """Send a final response head, and the content that is there already.
 
-        ``line`` is the status line, ``block`` holds the field lines without framing. ``length`` is the octet count of the
-        content, or -1 when it is not known. ``complete`` tells that ``content`` is all of it.
+        ``line`` is the status line, ``block`` holds the field lines without framing. ``length`` is the octet
+        count of the content, or -1 when it is not known. ``complete`` tells that ``content`` is all of it.
         """
         ...
 

@@ -2,8 +2,8 @@
 
     admit -> client address -> site -> firewall -> route -> limits -> rate limit -> forward -> log
 
-Each step either lets the request go on or answers it.  There is no task and no wait here: what has to wait (a connection,
-an app) is left to the Forward that the last step starts.
+Each step either lets the request go on or answers it.  There is no task and no wait here: what has to wait (a
+connection, an app) is left to the Forward that the last step starts.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy import answers
-from proxy.errors import GatewayError, LoopDetected
+from proxy.errors import GatewayError, LoopDetectedError
 from proxy.exchange import Exchange
 from proxy.http1.writer import status_line
 from proxy.snapshot import RouteRuntime, SiteRuntime, Snapshot
@@ -27,7 +27,6 @@ from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
 from proxy.upstream.forward import Forward
 from proxy.upstream.pool import Pool
-
 
 #: What is accepted as a request id from a trusted peer; fit for logs and fields without escaping.
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
@@ -97,7 +96,7 @@ class Pipeline:
             self._redirect(exchange, route)
             return
         if plan.via_us:
-            self.gateway_error(exchange, LoopDetected())
+            self.gateway_error(exchange, LoopDetectedError())
             return
         exchange.is_upgrade = (
             plan.upgrade_lines != b"" and exchange.method == b"GET" and exchange.minor_version == 1

@@ -1,7 +1,7 @@
 """The configuration in the form that requests run on: compiled once, never changed, swapped whole on reload.
 
-A request keeps the snapshot that it started with.  What outlives a snapshot (targets with their health and connections,
-buckets, stored responses, counters) is referred to, not owned.
+A request keeps the snapshot that it started with.  What outlives a snapshot (targets with their health and
+connections, buckets, stored responses, counters) is referred to, not owned.
 """
 
 import ssl

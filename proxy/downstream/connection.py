@@ -1,13 +1,14 @@
 """One client connection speaking HTTP/1.1: requests in, responses out, in order (RFC 9112).
 
-Theory of operation.  Everything happens in the transport's callbacks; there is no task.  What arrives becomes Exchanges
-(requests.py), which go to the pipeline; their answers come back (responses.py) within the same call or later.  When the
-response is out and the request's content has been taken, the next request begins.  Times and endings are in pace.py.
-The classes are one object cut into three files by job: a connection is made for every client, and a layer of separate
-objects would cost each of them memory and every request some calls.
+Theory of operation.  Everything happens in the transport's callbacks; there is no task.  What arrives becomes
+Exchanges (requests.py), which go to the pipeline; their answers come back (responses.py) within the same call
+or later.  When the response is out and the request's content has been taken, the next request begins.  Times
+and endings are in pace.py. The classes are one object cut into three files by job: a connection is made for
+every client, and a layer of separate objects would cost each of them memory and every request some calls.
 """
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.downstream.pace import SEND_CHECK, WaitingFor
@@ -177,6 +178,10 @@ class ClientConnection(ResponseWriter):
     def has_certificate(self, site: "SiteRuntime") -> bool:
         """Say whether https would answer for ``site`` with a valid certificate now."""
         return self._listener.has_certificate(site)
+
+    def _new_exchange(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> Exchange:
+        snapshot = self._listener.pipeline.snapshot
+        return Exchange(self, snapshot, method, target, minor, fields, time.perf_counter())
 
     # --- life
 

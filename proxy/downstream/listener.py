@@ -34,6 +34,7 @@ class DownstreamContext:
     """What all listeners of a worker share."""
 
     __slots__ = (
+        "_closed",
         "connections",
         "counters",
         "coverage",
@@ -58,12 +59,25 @@ class DownstreamContext:
         self.counters = worker_counters
         self.coverage = coverage
         self.draining = False
+        self._closed = asyncio.Event()
         self.connections: set[ClientConnection] = set()
         #: Parsed field sections by minor version: what is valid in one may not be in the other.
         self.request_memo: tuple[FieldMemo[RequestFields], FieldMemo[RequestFields]] = (
             FieldMemo(),
             FieldMemo(),
         )
+
+    async def all_closed(self) -> None:
+        """Wait until no connection is open."""
+        while self.connections:
+            self._closed.clear()
+            await self._closed.wait()
+
+    def forget(self, connection: "ClientConnection") -> None:
+        """Take a closed connection out."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._closed.set()
 
     def forget_derived(self) -> None:
         """Drop remembered field sections, whose derived forms belong to a snapshot that is gone."""
@@ -118,7 +132,7 @@ class Listener:
 
     def closed(self, connection: "ClientConnection", *, upgraded: bool) -> None:
         """Forget a connection."""
-        self._context.connections.discard(connection)
+        self._context.forget(connection)
         self.counters.add(counters.HTTPS_CLOSED if self.tls else counters.HTTP_CLOSED)
         if upgraded:
             self.counters.add(counters.UPGRADED_CLOSED)

@@ -1,8 +1,8 @@
 """The times of a client connection, and its end.
 
 Every wait stands under ``deadline`` (seconds, loop clock), which the wheel looks at; what it means is in
-``_waiting_for``.  A client that takes nothing, or takes less than ``min_rate``, is cut off; one that reads its last
-answer slowly is left in peace for as long as it does read.
+``_waiting_for``.  A client that takes nothing, or takes less than ``min_rate``, is cut off; one that reads
+its last answer slowly is left in peace for as long as it does read.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from proxy.telemetry import counters
 if TYPE_CHECKING:
     from proxy.downstream.listener import Listener
 
-#: How long, and how much, is read from a client after a refusal, so that a reset does not eat the answer (seconds, octets).
+#: How long (seconds) and how much (octets) is read after a refusal, so that a reset does not eat the answer.
 LINGER_SECONDS: Final = 2.0
 LINGER_OCTETS: Final = 1024 * 1024
 #: ``min_rate`` counts from here on (seconds of waiting for the peer).
@@ -224,7 +224,7 @@ class PacedConnection(asyncio.Protocol):
         self._wait(WaitingFor.LINGER, LINGER_SECONDS)
 
     def _start_lingering(self) -> None:
-        """Close in a way that lets the client read its answer although it may still be sending (RFC 9112 section 9.6)."""
+        """Close so that a client which is still sending can read its answer (RFC 9112 section 9.6)."""
         self._closing = True
         exchange, self._exchange = self._exchange, None
         if exchange is not None:

@@ -1,11 +1,10 @@
 """Requests in: heads and content, cut out of what arrives on a client connection (RFC 9112).
 
-Theory of operation.  While no exchange is under way, ``_serve`` takes request after request out of the octets at hand.
-While one is, further octets are its content (``_decoder``) or requests behind it, which wait in ``_waiting``; reading
-stops while too many wait.
+Theory of operation.  While no exchange is under way, ``_serve`` takes request after request out of the octets
+at hand. While one is, further octets are its content (``_decoder``) or requests behind it, which wait in
+``_waiting``; reading stops while too many wait.
 """
 
-import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +22,8 @@ from proxy.telemetry import counters
 if TYPE_CHECKING:
     from proxy.downstream.listener import Listener
 
-#: Content of a request that was answered early is read and dropped up to this many octets; above, the connection closes.
+#: Content of a request that was answered early is read and dropped up to this many octets; above, the
+#: connection closes.
 MAX_DISCARDED: Final = 256 * 1024
 _NO_FIELDS: Final = parse_request_fields(b"", 0, 1)
 
@@ -35,8 +35,8 @@ class RequestReader(PacedConnection):
         "_close",
         "_content_since",
         "_decoder",
-        "_paused_since",
         "_partial",
+        "_paused_since",
         "_responded",
         "_serving",
         "_waiting",
@@ -176,7 +176,7 @@ class RequestReader(PacedConnection):
         listener = self._listener
         pipeline = listener.pipeline
         self._close = not fields.persists
-        exchange = Exchange(self, pipeline.snapshot, method, target, minor, fields, time.perf_counter())  # type: ignore[arg-type]  # the whole object is a Downstream
+        exchange = self._new_exchange(method, target, minor, fields)
         self._exchange = exchange
         self._waiting_for = WaitingFor.RESPONSE
         self.deadline = NEVER
@@ -300,7 +300,7 @@ class RequestReader(PacedConnection):
         self._waiting = b""
         exchange = self._exchange
         if exchange is None:
-            exchange = Exchange(self, pipeline.snapshot, b"-", b"-", 1, _NO_FIELDS, time.perf_counter())  # type: ignore[arg-type]  # the whole object is a Downstream
+            exchange = self._new_exchange(b"-", b"-", 1, _NO_FIELDS)
             self._exchange = exchange
             exchange.client, exchange.client_packed = self.client_of(_NO_FIELDS)
         exchange.error = error.kind
@@ -313,6 +313,10 @@ class RequestReader(PacedConnection):
                 error.status, error.wording, request_id, proxy_status="http_request_error", extra=extra
             )
         )
+
+    @abstractmethod
+    def _new_exchange(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> Exchange:
+        """Make an exchange whose client's side is this connection."""
 
     @abstractmethod
     def client_of(self, fields: RequestFields) -> tuple[bytes, bytes]:

@@ -1,8 +1,8 @@
 """Message bodies: decoders that find the end of content in a stream of octets (RFC 9112 sections 6 and 7).
 
-A decoder is fed what arrives and answers with (content, consumed): the content octets of this piece joined, and how many
-octets of the piece belong to this message.  ``finished`` tells that the message is over.  Each octet is looked at once,
-so ten thousand tiny chunks in one packet cost one pass and come out as one piece.
+A decoder is fed what arrives and answers with (content, consumed): the content octets of this piece joined,
+and how many octets of the piece belong to this message.  ``finished`` tells that the message is over.  Each
+octet is looked at once, so ten thousand tiny chunks in one packet cost one pass and come out as one piece.
 """
 
 from typing import Final, Protocol
@@ -86,7 +86,8 @@ class ChunkedDecoder:
     def feed(self, data: bytes) -> tuple[bytes, int]:
         """Take the next octets; return (content, consumed).
 
-        Raises MessageError (400) for anything outside the grammar, and above the bounds on lines and extensions.
+        Raises MessageError (400) for anything outside the grammar, and above the bounds on lines and
+        extensions.
         """
         content: list[bytes] = []
         position, size = 0, len(data)

@@ -1,9 +1,9 @@
 """The grammar of HTTP/1.1 messages as compiled regular expressions (RFC 9110 section 5, RFC 9112 sections 2 to 7).
 
-Theory of operation.  Heads are matched whole, never line by line: one expression says whether a field section is
-well-formed, a second one takes it apart.  Every quantifier that could backtrack is possessive (``++``, ``*+``), so a match
-costs time linear in its input whatever a peer sends.  There is no lenient mode: a bare CR or LF, obs-fold, white space
-before a colon, controls in a value and an empty name simply do not match.
+Theory of operation.  Heads are matched whole, never line by line: one expression says whether a field section
+is well-formed, a second one takes it apart.  Every quantifier that could backtrack is possessive (``++``,
+``*+``), so a match costs time linear in its input whatever a peer sends.  There is no lenient mode: a bare CR
+or LF, obs-fold, white space before a colon, controls in a value and an empty name simply do not match.
 """
 
 import re
@@ -16,9 +16,11 @@ TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 #: VCHAR, obs-text, SP and HTAB: what a field value may hold (RFC 9110 section 5.5).
 VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
 
-#: A path holds pchar and "/" (RFC 3986), and "|", "[", "]", which browsers leave as they are; "%" only before two hex digits.
+#: A path holds pchar and "/" (RFC 3986), and "|", "[", "]", which browsers leave as they are; "%" only before
+#: two hex digits.
 _PATH: Final = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/|\[\]]++|%[0-9A-Fa-f]{2})*+"
-#: A query further holds what browsers leave unencoded there (WHATWG URL, query percent-encode set), and a stray "%".
+#: A query further holds what browsers leave unencoded there (WHATWG URL, query percent-encode set), and a
+#: stray "%".
 _QUERY: Final = rb"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%|\\^`{}\[\]]*+"
 _AUTHORITY: Final = (
     rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})++)(?::[0-9]{0,5})?"
@@ -35,7 +37,8 @@ ORIGIN_FORM: Final = re.compile(rb"/" + _PATH + rb"(?:\?" + _QUERY + rb")?")
 ABSOLUTE_FORM: Final = re.compile(
     rb"[Hh][Tt][Tt][Pp][Ss]?://(" + _AUTHORITY + rb")((?:/" + _PATH + rb")?(?:\?" + _QUERY + rb")?)",
 )
-#: What may still become a request line; tells garbage (a TLS hello, binary) from a slow client before the line is whole.
+#: What may still become a request line; tells garbage (a TLS hello, binary) from a slow client before the
+#: line is whole.
 REQUEST_LINE_PREFIX: Final = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}+(?: (?:[!-~\x80-\xff]++"
     rb"(?: (?:H(?:T(?:T(?:P(?:/(?:1(?:\.(?:[01]\r?)?)?)?)?)?)?)?)?)?)?)?)?",

@@ -1,7 +1,7 @@
 """Remember parsed field sections: a browser sends the same one again and again, an app nearly so.
 
-A hit costs one dictionary look-up (0.15 µs) where parsing costs 5 µs.  The key is the raw section itself, so what is
-remembered can never be taken for anything else.  Bounded in octets; the oldest entries give way.
+A hit costs one dictionary look-up (0.15 µs) where parsing costs 5 µs.  The key is the raw section itself, so
+what is remembered can never be taken for anything else.  Bounded in octets; the oldest entries give way.
 """
 
 from typing import Final, Generic, TypeVar

@@ -1,6 +1,7 @@
 """A message head that comes in pieces: kept until it is whole, refused as soon as it can no longer become one.
 
-Each octet is looked at a fixed number of times, so a peer that sends one octet per packet costs no more than linearly.
+Each octet is looked at a fixed number of times, so a peer that sends one octet per packet costs no more than
+linearly.
 """
 
 from typing import Final
@@ -25,8 +26,8 @@ def without_empty_lines(data: bytes) -> bytes:
 class PartialHead:
     """The octets of an unfinished head; ``add`` returns all octets once the head is whole.
 
-    ``max_size`` bounds the head in octets.  Raises MessageError: 400, 414 or 431 for requests; for a response the status
-    has no meaning.
+    ``max_size`` bounds the head in octets.  Raises MessageError: 400, 414 or 431 for requests; for a response
+    the status has no meaning.
     """
 
     __slots__ = ("_buffer", "_checked", "_is_request", "_line_seen", "_max_size")

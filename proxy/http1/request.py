@@ -34,7 +34,8 @@ class RequestFields:
     persists: bool = True
     content_type: bytes = b""
     size: int = 0
-    #: Derived forms kept by their users under a key of their own, never holding anything of one request or one client.
+    #: Derived forms kept by their users under a key of their own, never holding anything of one request or
+    #: one client.
     derived: dict[Hashable, object] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, name: bytes) -> bytes | None:

@@ -34,7 +34,8 @@ NEVER_NOMINATED: Final = frozenset(
     }
 )
 
-#: Must not arrive in a trailer section (RFC 9110 section 6.5.1): framing, routing, authentication, content processing.
+#: Must not arrive in a trailer section (RFC 9110 section 6.5.1): framing, routing, authentication, content
+#: processing.
 FORBIDDEN_TRAILERS: Final = HOP_BY_HOP | frozenset(
     {
         b"age",

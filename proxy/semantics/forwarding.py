@@ -94,8 +94,9 @@ def prepare_request(
 ) -> PreparedRequest:
     """Build the part of an upstream request head that can be kept and used again.
 
-    ``host`` is the Host as the client sent it (empty: none, HTTP/1.0); ``pseudonym`` names this instance in Via.
-    Hop-by-hop fields go before ours are added, so a client's Connection cannot take ours away (RFC 9110 section 7.6.1).
+    ``host`` is the Host as the client sent it (empty: none, HTTP/1.0); ``pseudonym`` names this instance in
+    Via. Hop-by-hop fields go before ours are added, so a client's Connection cannot take ours away (RFC 9110
+    section 7.6.1).
     """
     lines = list(lines)
     told = {lower: value for lower, _, value in lines if trusted and lower in _KEPT_FROM_TRUSTED}
@@ -138,9 +139,11 @@ def _lines_of(values: Mapping[bytes, bytes], replaced: frozenset[bytes]) -> byte
 
 
 def client_lines(client: bytes, peer: bytes, chain: bytes) -> bytes:
-    """Build the lines that name the client; ends in the middle of Forwarded, which ``forwarded_tail`` completes.
+    """Build the lines that name the client; ends in the middle of Forwarded, which ``forwarded_tail``
+    completes.
 
-    ``client`` is the address that counts, ``peer`` the one that sent the request, ``chain`` what a trusted peer told.
+    ``client`` is the address that counts, ``peer`` the one that sent the request, ``chain`` what a trusted
+    peer told.
     """
     forwarded_for = chain + b", " + peer if chain else client
     node = b'"[%s]"' % client if b":" in client else client
@@ -160,12 +163,12 @@ def response_block(
     """
     kept: list[bytes] = []
     for lower, name, value in lines:
-        if lower in HOP_BY_HOP and not (keep_upgrade and lower == b"upgrade"):
-            if lower != b"proxy-authenticate":
-                continue
+        is_upgrade = keep_upgrade and lower == b"upgrade"
+        if lower in HOP_BY_HOP and lower != b"proxy-authenticate" and not is_upgrade:
+            continue
         if lower in _WRITTEN_ANEW:
             continue
-        if lower in nominated and lower not in NEVER_NOMINATED and not (keep_upgrade and lower == b"upgrade"):
+        if lower in nominated and lower not in NEVER_NOMINATED and not is_upgrade:
             continue
         if lower in edits.replaced or lower == b"x-cache-status":
             continue

@@ -1,7 +1,8 @@
 """One line per request, as JSON or in the combined format; never a secret, never a second line (CWE-117).
 
-What depends on the field section alone (host, user agent, referer) is escaped once and kept with the parsed section;
-so is nothing of one request.  A line stays below 4096 octets, the size up to which a pipe takes a write whole.
+What depends on the field section alone (host, user agent, referer) is escaped once and kept with the parsed
+section; so is nothing of one request.  A line stays below 4096 octets, the size up to which a pipe takes a
+write whole.
 """
 
 import json

@@ -1,12 +1,13 @@
 """Write log lines without ever blocking the event loop, and without tearing a line.
 
-Theory of operation.  Lines are collected for a fraction of a second and then joined.  What happens next depends on the
-sink.  A pipe, socket or terminal gets non-blocking writes of whole lines, straight from the event loop, at most 4096
-octets each: up to there the kernel takes all or nothing and keeps the writes of several processes apart (POSIX PIPE_BUF).
-Non-blocking is a property of the open file description, which other processes share, so the sink is opened anew for us
-(/proc/self/fd/N).  A regular file, and whatever cannot be opened anew, is written by a thread, because a disk can stall
-and knows no "would block"; it gets few, large writes, since each costs a handover of the interpreter lock (with one write
-per 4 KB this was 9 µs a request, measured).  What waits is bounded in octets; above, lines are dropped and counted.
+Theory of operation.  Lines are collected for a fraction of a second and then joined.  What happens next
+depends on the sink.  A pipe, socket or terminal gets non-blocking writes of whole lines, straight from the
+event loop, at most 4096 octets each: up to there the kernel takes all or nothing and keeps the writes of
+several processes apart (POSIX PIPE_BUF). Non-blocking is a property of the open file description, which other
+processes share, so the sink is opened anew for us (/proc/self/fd/N).  A regular file, and whatever cannot be
+opened anew, is written by a thread, because a disk can stall and knows no "would block"; it gets few, large
+writes, since each costs a handover of the interpreter lock (with one write per 4 KB this was 9 µs a request,
+measured).  What waits is bounded in octets; above, lines are dropped and counted.
 """
 
 import asyncio

@@ -1,9 +1,10 @@
 """One connection to an app speaking HTTP/1.1: a request out, its response in, one at a time (RFC 9112).
 
-Theory of operation.  All work happens in the transport's callbacks.  Whoever sends a request is the connection's
-``handler`` until the response is whole or has failed, and learns of it by synchronous calls.  The connection belongs to a
-pool; it goes back there only when nothing about the exchange leaves a doubt: the response was complete, framed by itself,
-without surplus octets, the request was sent whole, and neither side asked to close.
+Theory of operation.  All work happens in the transport's callbacks.  Whoever sends a request is the
+connection's ``handler`` until the response is whole or has failed, and learns of it by synchronous calls.
+The connection belongs to a pool; it goes back there only when nothing about the exchange leaves a doubt: the
+response was complete, framed by itself, without surplus octets, the request was sent whole, and neither side
+asked to close.
 """
 
 import asyncio
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.deadlines import NEVER
 from proxy.errors import (
-    ConnectionReset,
-    FirstByteTimeout,
+    FirstByteTimeoutError,
     GatewayError,
-    InvalidResponse,
+    InvalidResponseError,
     MessageError,
-    ReadTimeout,
-    TlsFailure,
+    ReadTimeoutError,
+    TlsFailureError,
+    UpstreamResetError,
 )
 from proxy.http1.body import BodyDecoder, ChunkedDecoder, CloseDecoder, LengthDecoder
 from proxy.http1.partial import PartialHead
@@ -260,9 +261,9 @@ class UpstreamConnection(asyncio.Protocol):
         elif state is State.CONTENT and isinstance(self._decoder, CloseDecoder) and exc is None:
             handler.response_complete(())
         elif isinstance(exc, ssl.SSLError):
-            handler.response_failed(TlsFailure(str(exc)))
+            handler.response_failed(TlsFailureError(str(exc)))
         else:
-            handler.response_failed(ConnectionReset(f"{self.address}: closed after {self.octets} bytes"))
+            handler.response_failed(UpstreamResetError(f"{self.address}: closed after {self.octets} bytes"))
 
     def eof_received(self) -> bool:
         """Relay the end of one direction of a tunnel; anywhere else an end is the end."""
@@ -332,15 +333,16 @@ class UpstreamConnection(asyncio.Protocol):
             self._interim += 1
             if self._interim > MAX_INTERIM:
                 raise MessageError("interim", "too many interim responses")
-            assert self._handler is not None
-            self._handler.interim_response(status, fields)
+            if self._handler is not None:
+                self._handler.interim_response(status, fields)
             if self._handler is None or not data:
                 return
 
     def _final(self, status: StatusLine, fields: ResponseFields, data: bytes, position: int) -> None:
         framing = response_framing(self._method, status, fields)
         handler = self._handler
-        assert handler is not None
+        if handler is None:
+            return
         self._keep = self._request_complete and framing is not Framing.CLOSE and persists(status, fields)
         surplus = len(data) - position
         if framing is Framing.NONE:
@@ -370,7 +372,8 @@ class UpstreamConnection(asyncio.Protocol):
         rest: bytes,
     ) -> None:
         decoder = self._decoder
-        assert decoder is not None
+        if decoder is None:
+            return
         try:
             content, consumed = decoder.feed(rest)
         except MessageError as error:
@@ -417,7 +420,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _switch(self, fields: ResponseFields, octets: bytes) -> None:
         handler = self._handler
-        assert handler is not None
+        if handler is None:
+            return
         if not self._upgrade:
             raise MessageError("switch", "the app switched protocols although nobody asked")
         self._state = State.TUNNEL
@@ -428,7 +432,7 @@ class UpstreamConnection(asyncio.Protocol):
         handler, self._handler = self._handler, None
         self.close()
         if handler is not None:
-            handler.response_failed(InvalidResponse(f"{self.address}: {error.wording}"))
+            handler.response_failed(InvalidResponseError(f"{self.address}: {error.wording}"))
 
     # --- deadlines
 
@@ -444,9 +448,9 @@ class UpstreamConnection(asyncio.Protocol):
         if handler is None:
             return
         if state is State.HEAD:
-            handler.response_failed(FirstByteTimeout(f"{self.address}: no response head in time"))
+            handler.response_failed(FirstByteTimeoutError(f"{self.address}: no response head in time"))
         else:
-            handler.response_failed(ReadTimeout(f"{self.address}: stopped after {self.octets} bytes"))
+            handler.response_failed(ReadTimeoutError(f"{self.address}: stopped after {self.octets} bytes"))
 
 
 def _decoder_for(framing: Framing, length: int) -> BodyDecoder:

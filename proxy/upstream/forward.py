@@ -6,7 +6,8 @@ that it ever waits for with a task is a new connection.
 
 When something fails before the response has begun:
 - no connection: nothing was sent, so the next address is tried, whatever the method;
-- a reused connection closed before any octet of the response: the app may have closed it just when the request left.  An
+- a reused connection closed before any octet of the response: the app may have closed it just when the
+  request left.  An
   idempotent request whose content was not read yet is sent once more, on a fresh connection;
 - anything else is answered 502 or 504.  Nothing else is ever sent twice.
 """
@@ -14,7 +15,13 @@ When something fails before the response has begun:
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from proxy.errors import ConnectionReset, GatewayError, InvalidResponse, NothingLeft, Unresolved
+from proxy.errors import (
+    GatewayError,
+    InvalidResponseError,
+    NothingLeftError,
+    UnresolvedError,
+    UpstreamResetError,
+)
 from proxy.exchange import Exchange
 from proxy.http1 import writer
 from proxy.http1.response import Framing, ResponseFields, StatusLine
@@ -107,8 +114,8 @@ class Forward:
     def _no_target(self) -> GatewayError:
         fault = self._pipeline.directory.fault(self._route.config)
         if not self._route.balancer.members:
-            return Unresolved(fault or "the upstream's name has no address yet")
-        return NothingLeft("every address was tried")
+            return UnresolvedError(fault or "the upstream's name has no address yet")
+        return NothingLeftError("every address was tried")
 
     def connected(self, connection: UpstreamConnection) -> None:
         """Take the connection and send the request."""
@@ -130,7 +137,8 @@ class Forward:
 
     def _release(self) -> Target:
         target, self._target = self._target, None
-        assert target is not None
+        if target is None:
+            raise RuntimeError("a target was released twice")
         target.in_flight -= 1
         return target
 
@@ -171,7 +179,8 @@ class Forward:
 
     def _authority_line(self) -> bytes:
         """Return the Host of the address itself, for ``host = "upstream"`` and for requests without Host."""
-        assert self._target is not None
+        if self._target is None:
+            return b""
         key = self._target.key
         if key.scheme == "unix":
             return b"Host: localhost\r\n"
@@ -248,12 +257,11 @@ class Forward:
         self, status: StatusLine, fields: ResponseFields, framing: Framing, content: bytes, *, complete: bool
     ) -> None:
         """Pass the response's head on, with the content that came along."""
-        exchange, route = self._exchange, self._route
+        exchange = self._exchange
         seconds = time.perf_counter() - self._sent_at
         exchange.upstream_seconds = seconds
         target = self._target
-        assert target is not None
-        if target.health.failures:
+        if target is not None and target.health.failures:
             target.health.succeeded()
         if exchange.site is not None:
             exchange.site.counters.upstream(seconds)
@@ -312,11 +320,12 @@ class Forward:
     def switched(self, fields: ResponseFields, octets: bytes) -> None:
         """Become a tunnel after the app's 101, which names the protocol anew (RFC 9110 section 7.8)."""
         exchange, connection = self._exchange, self._connection
-        assert connection is not None
+        if connection is None:
+            return
         accepted = [p for p in fields.upgrade if p in self._route.upgrade]
         if not accepted or len(fields.upgrade) != 1:
             connection.cancel()
-            self.response_failed(InvalidResponse("switched to a protocol that was not asked for"))
+            self.response_failed(InvalidResponseError("switched to a protocol that was not asked for"))
             return
         exchange.upstream_seconds = time.perf_counter() - self._sent_at
         block = self._block(fields) + b"Connection: Upgrade\r\nUpgrade: %s\r\n" % accepted[0]
@@ -361,7 +370,8 @@ class Forward:
         """Try again where that is safe; else tell the client."""
         exchange = self._exchange
         connection, self._connection = self._connection, None
-        assert connection is not None
+        if connection is None:
+            return
         target = self._release()
         self._count_failure(error)
         if exchange.head_sent:
@@ -370,7 +380,7 @@ class Forward:
             self._pipeline.log_failure(exchange, error)
             exchange.downstream.abort_response()
             return
-        stale = connection.reused and connection.octets == 0 and isinstance(error, ConnectionReset)
+        stale = connection.reused and connection.octets == 0 and isinstance(error, UpstreamResetError)
         if stale and not self._content_sent and exchange.method in IDEMPOTENT_METHODS:
             self._only_new = True
             exchange.retries += 1

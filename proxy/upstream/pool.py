@@ -11,7 +11,13 @@ from collections import deque
 from typing import Final, Protocol
 
 from proxy.deadlines import DeadlineWheel
-from proxy.errors import ConnectionLimit, ConnectRefused, ConnectTimeout, GatewayError, TlsFailure
+from proxy.errors import (
+    ConnectionLimitError,
+    ConnectRefusedError,
+    ConnectTimeoutError,
+    GatewayError,
+    TlsFailureError,
+)
 from proxy.http1.memo import FieldMemo
 from proxy.http1.response import ResponseFields
 from proxy.telemetry import counters
@@ -19,7 +25,8 @@ from proxy.telemetry.counters import WorkerCounters
 from proxy.upstream.addresses import TargetKey
 from proxy.upstream.connection import UpstreamConnection
 
-#: Connections to one address, from one worker: kept idle, and in all. Above, requests wait for ``connect`` seconds.
+#: Connections to one address, from one worker: kept idle, and in all. Above, requests wait for ``connect``
+#: seconds.
 MAX_IDLE: Final = 256
 MAX_CONNECTIONS: Final = 1024
 #: A request that must not be sent twice reuses only a connection that was in use this recently (seconds).
@@ -105,7 +112,8 @@ class Pool:
     def take(self, keepalive: float, *, fresh_only: bool) -> UpstreamConnection | None:
         """Return the most recently used idle connection that may still be used, or None.
 
-        ``keepalive`` is how long one may have been idle (seconds); ``fresh_only`` for requests that must not be repeated.
+        ``keepalive`` is how long one may have been idle (seconds); ``fresh_only`` for requests that must not
+        be repeated.
         """
         idle = self._idle
         if not idle:
@@ -158,13 +166,13 @@ class Pool:
         while self._waiting and not self._is_full():
             attempt = self._waiting.popleft()
             if attempt.waiter is not None:
-                self._start(attempt, attempt.timeout)
+                self._start(attempt)
 
     def connect(self, waiter: Connecting, timeout: float) -> Attempt:
         """Get a connection for ``waiter``: a new one, or in its turn a used one; ``timeout`` in seconds."""
         attempt = Attempt(waiter, timeout)
         if not self._is_full():
-            self._start(attempt, timeout)
+            self._start(attempt)
         else:
             attempt.timer = self.loop.call_later(timeout, self._waited_too_long, attempt)
             self._waiting.append(attempt)
@@ -180,25 +188,27 @@ class Pool:
         if attempt in self._waiting:
             self._waiting.remove(attempt)
         if waiter is not None:
-            waiter.not_connected(ConnectionLimit(f"{self.label}: {MAX_CONNECTIONS} connections are in use"))
+            waiter.not_connected(
+                ConnectionLimitError(f"{self.label}: {MAX_CONNECTIONS} connections are in use")
+            )
 
     def _is_full(self) -> bool:
         return self._open + len(self._opening) >= MAX_CONNECTIONS
 
-    def _start(self, attempt: Attempt, timeout: float) -> None:
-        task = self.loop.create_task(self._run_attempt(attempt, timeout))
+    def _start(self, attempt: Attempt) -> None:
+        task = self.loop.create_task(self._run_attempt(attempt))
         attempt.task = task
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _run_attempt(self, attempt: Attempt, timeout: float) -> None:
+    async def _run_attempt(self, attempt: Attempt) -> None:
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(attempt.timeout):
                 connection = await self._make()
         except (OSError, TimeoutError, ssl.SSLError) as exc:
             waiter, attempt.waiter = attempt.waiter, None
             if waiter is not None:
-                waiter.not_connected(self._fault(exc, timeout))
+                waiter.not_connected(self._fault(exc, attempt.timeout))
             return
         waiter, attempt.waiter = attempt.waiter, None
         if waiter is not None:
@@ -223,12 +233,12 @@ class Pool:
 
     def _fault(self, exc: Exception, timeout: float) -> GatewayError:
         if isinstance(exc, ssl.SSLError):
-            return TlsFailure(f"{self.label}: {exc.reason or exc}")
+            return TlsFailureError(f"{self.label}: {exc.reason or exc}")
         if isinstance(exc, TimeoutError):
-            return ConnectTimeout(f"{self.label}: not connected within {timeout:g} s")
+            return ConnectTimeoutError(f"{self.label}: not connected within {timeout:g} s")
         number = exc.errno if isinstance(exc, OSError) else None
         reason = errno.errorcode.get(number or 0, str(exc))
-        return ConnectRefused(f"{self.label}: {reason}")
+        return ConnectRefusedError(f"{self.label}: {reason}")
 
 
 def _bracketed(address: str) -> str:

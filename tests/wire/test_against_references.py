@@ -1,4 +1,4 @@
-"""Whatever our codec accepts, h11 and llhttp accept with the same meaning (the reverse need not hold: we are stricter)."""
+"""Whatever our codec accepts, h11 and llhttp accept with the same meaning; we may be stricter."""
 
 from dataclasses import dataclass, field
 
@@ -52,7 +52,9 @@ def h11_message(octets: bytes, role: type[h11.CLIENT] | type[h11.SERVER], method
         connection.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
         connection.send(h11.EndOfMessage())
     connection.receive_data(octets)
-    content, start, lines = b"", (), []
+    content = b""
+    start: tuple[bytes, ...] = ()
+    lines: list[tuple[bytes, bytes]] = []
     while True:
         event = connection.next_event()
         if isinstance(event, h11.Request):
@@ -186,7 +188,7 @@ def test_llhttp_accepts_our_requests_with_the_same_meaning(octets: bytes) -> Non
     assert (parser.get_method(), seen.content) == (ours.start[0], ours.content)
     trailers = len(seen.lines) - len(ours.lines)
     assert trailers >= 0
-    assert [(n, v) for n, v in seen.lines if v or True][: len(ours.lines)] == ours.lines
+    assert seen.lines[: len(ours.lines)] == ours.lines
 
 
 def response_octets(status: bytes, lines: list[bytes], content: bytes) -> bytes:

@@ -95,8 +95,7 @@ def test_decodes_chunks(octets: bytes, content: bytes, trailers: tuple[object, .
 def test_refuses_malformed_chunks(octets: bytes, size: int) -> None:
     decoder = ChunkedDecoder()
     with pytest.raises(MessageError):
-        for piece in split(octets, size):
-            decoder.feed(piece)
+        decode(decoder, split(octets, size))
     assert not decoder.finished
 
 
