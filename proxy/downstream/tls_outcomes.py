@@ -1,0 +1,42 @@
+"""How a handshake can end, who counts it, and what a client that speaks plain http is told."""
+
+from enum import Enum
+from typing import Final, Protocol
+
+_PLAIN_HTTP: Final = b"This port speaks https. Use https:// instead of http:// in the address.\n"
+PLAIN_HTTP_ANSWER: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+    b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%s" % (len(_PLAIN_HTTP), _PLAIN_HTTP)
+)
+
+
+class HandshakeFailure(Enum):
+    """Why a handshake ended without a connection; the values are metric labels."""
+
+    CLIENT_LEFT = "client_left"
+    TIMEOUT = "timeout"
+    PLAIN_HTTP = "plain_http"
+    NOT_TLS = "not_tls"
+    MALFORMED = "malformed"
+    NAME = "unrecognized_name"
+    ALPN = "no_application_protocol"
+    NO_CERTIFICATE = "no_certificate"
+    TOO_MANY_HELD = "too_many_held"
+    TLS = "tls"
+    CLIENT_ALERT = "client_alert"
+
+
+class HandshakeObserver(Protocol):
+    """Counts handshakes."""
+
+    def handshake_done(self, *, resumed: bool) -> None:
+        """Count a finished handshake."""
+        ...
+
+    def handshake_failed(self, failure: HandshakeFailure) -> None:
+        """Count a connection that ended before its handshake was done."""
+        ...
+
+    def handshake_held(self) -> None:
+        """Count a handshake that begins to wait for a certificate."""
+        ...
