@@ -6,8 +6,8 @@ the client's keyed fingerprint points into; a client's count is the smaller of i
 so another client is counted along only when both places are shared, and nobody can aim at that without the
 key.
 
-A row is handed out and cleared by the supervisor alone: when a process ends, however it ends, its row is
-cleared and its connections are no longer counted. The first word of the region changes with every such
+The supervisor alone hands out rows, empty, and takes a row back when its process has ended, however it
+ended: its connections are then no longer counted. The first word of the region changes with every such
 step, which tells workers to look anew which rows are in use.
 
 Two workers that count at the same instant may each take the last place: the limits are exact to within the
@@ -88,7 +88,6 @@ class ConnectionRows:
         words = self.memory.words
         words[1 + row] = 0
         words[0] += 1
-        self._clear(row)
 
     def in_use(self) -> tuple[int, ...]:
         """List the rows that processes have."""
