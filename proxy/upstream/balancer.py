@@ -111,6 +111,8 @@ class Balancer:
 
     def alternate(self, target: Target, now: float, exclude: Collection[Target] = ()) -> Target | None:
         """Return a healthy address of the same name in the other family, to race `target` with (RFC 8305)."""
+        if self._only is not None:
+            return None
         ipv6 = ":" in target.address
         for member in self.members:
             other = member.target

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -81,14 +82,19 @@ def write_files(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def running_app(name: str, files: Path) -> Iterator[App]:
-    """Run one of COMMANDS on a free port until the block ends; its output goes to a file beside `files`."""
+def running_app(
+    name: str, files: Path, *options: str, unix: Path | None = None, tls: bool = False
+) -> Iterator[App]:
+    """Run one of COMMANDS until the block ends, on a free port or a unix socket; its log goes beside `files`.
+
+    `tls` says that `options` make it speak https.
+    """
     log = files.parent / f"{name}.log"
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening, log.open("wb") as output:
-        port = listening.getsockname()[1]
+    with _listening(unix) as listening, log.open("wb") as output:
+        address = listening.getsockname()
         fd = listening.fileno()
         process = subprocess.Popen(
-            COMMANDS[name](fd),
+            [*COMMANDS[name](fd), *options],
             cwd=ROOT,
             env={**os.environ, "APP_FILES": str(files), "LISTEN_FD": str(fd)},
             pass_fds=[fd],
@@ -97,8 +103,8 @@ def running_app(name: str, files: Path) -> Iterator[App]:
             stderr=subprocess.STDOUT,
         )
     try:
-        _await_answer(port, log)
-        yield App(name, port, log)
+        _await_answer(listening.family, address, tls, log)
+        yield App(name, 0 if unix else address[1], log)
     finally:
         stop(process)
 
@@ -113,10 +119,25 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _await_answer(port: int, log: Path) -> None:
+def _listening(unix: Path | None) -> socket.socket:
+    if unix is None:
+        return socket.create_server(("127.0.0.1", 0), backlog=512)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(unix))
+    listening.listen(512)
+    return listening
+
+
+def _await_answer(family: int, address: tuple[str, int] | str, tls: bool, log: Path) -> None:
     """Wait for the first answer: the connection waits in the backlog until the app accepts it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("localhost")
     try:
+        connection.sock = socket.socket(family)
+        connection.sock.settimeout(60)
+        connection.sock.connect(address)
+        if tls:
+            context = ssl._create_unverified_context()
+            connection.sock = context.wrap_socket(connection.sock)
         connection.request("GET", "/")
         connection.getresponse().read()
     except OSError as fault:

@@ -30,17 +30,27 @@ ttl = "0s"
 SITE = """
 [[site]]
 domains = ["{host}"]
-upstream = {upstreams}
+upstream = [{upstreams}]
 """
+
+OpenGate = Callable[..., int]
+
+
+def in_toml(upstream: str) -> str:
+    """Quote an upstream's URL; what is an inline table already stays as it is."""
+    return upstream if upstream.startswith("{") else json.dumps(upstream)
 
 
 @contextmanager
-def foregate_before(sites: Mapping[str, Sequence[str]], folder: Path) -> Iterator[int]:
-    """Run Foregate with a site for each host; give the port, and see that nothing went wrong inside."""
+def foregate_before(sites: Mapping[str, Sequence[str]], folder: Path, more: str = "") -> Iterator[int]:
+    """Run Foregate with a site for each host; give the port, and see that nothing went wrong inside.
+
+    `more` goes into the last site's table.
+    """
     # A test started as root stays root, because nobody else may be able to read the checkout.
     settings = SETTINGS.format(user='user = "root"' if os.geteuid() == 0 else "")
-    texts = [SITE.format(host=host, upstreams=json.dumps(list(urls))) for host, urls in sites.items()]
-    foregate = Foregate(folder, settings + "".join(texts))
+    texts = [SITE.format(host=host, upstreams=", ".join(map(in_toml, urls))) for host, urls in sites.items()]
+    foregate = Foregate(folder, settings + "".join(texts) + more)
     try:
         foregate.wait_serving()
         yield foregate.port
@@ -72,9 +82,10 @@ def gate(apps: dict[str, App], tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def open_gate(tmp_path: Path) -> Iterator[Callable[[str, Sequence[str]], int]]:
+def open_gate(tmp_path: Path) -> Iterator[OpenGate]:
+    """Return a function that opens a gate for one host: `open_gate(host, urls, more="")` gives its port."""
     with ExitStack() as stack:
-        yield lambda host, urls: stack.enter_context(foregate_before({host: urls}, tmp_path))
+        yield lambda host, urls, more="": stack.enter_context(foregate_before({host: urls}, tmp_path, more))
 
 
 @pytest.fixture(params=["direct", "foregate"])
