@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -116,9 +117,10 @@ class Storage:
         """Exchange the current certificate and the previous one; None when there is no usable one."""
         try:
             with self._folder(CERTIFICATES, ident) as folder:
-                content = folder.read(shelf.PREVIOUS)
-                certificate = certificates.unsealed(content)
-                shelf.put(folder, content, certificates.unsealed, now)
+                previous = certificates.unsealed(folder.read(shelf.PREVIOUS))
+                # Stored now: other processes take over what was stored last.
+                certificate = replace(previous, stored_at=now)
+                shelf.put(folder, certificate.sealed(), certificates.unsealed, now)
                 return certificate
         except WrongCertificateError:
             return None
