@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import uvloop
 
+from proxy.cache_gate import CacheGate
+from proxy.caching.store import Store
 from proxy.config.schema import Config, Log
 from proxy.deadlines import DeadlineWheel
 from proxy.downstream.connection import ClientConnection
@@ -36,6 +38,8 @@ class WorkerContext:
     instance: str = "0"
     limiter: RateLimitStore | None = None
     limiter_key: bytes = b""
+    cache: Store | None = None
+    cache_secret: bytes = b""
     hash_key: bytes = b""
     gateways: tuple[bytes, ...] = ()
     site_blocks: Mapping[str, int] = field(default_factory=dict)
@@ -64,6 +68,8 @@ class DataPlane:
             instance=context.instance,
             limiter=context.limiter,
         )
+        if context.cache is not None:
+            self._pipeline.cache = CacheGate(self._pipeline, context.cache)
         self._downstream = DownstreamContext(loop, self._wheel, self._pipeline, context.counters)
 
     def _snapshot(self, config: Config, site_blocks: Mapping[str, int]) -> Snapshot:
@@ -72,6 +78,7 @@ class DataPlane:
             self._context.counters,
             site_blocks,
             limiter_key=self._context.limiter_key if self._context.limiter is not None else b"",
+            cache_secret=self._context.cache_secret if self._context.cache is not None else b"",
             gateways=self._context.gateways,
         )
         return Snapshot(config, parts)

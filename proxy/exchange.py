@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.errors import GatewayError
 from proxy.http1.request import RequestFields
 from proxy.semantics.fields import FieldLine
 from proxy.semantics.forwarding import PreparedRequest
@@ -98,6 +99,14 @@ class Downstream(Protocol):
         """
         ...
 
+    def respond_stored(self, status: int, prefix: bytes, lines: bytes, content: bytes) -> None:
+        """Send a stored response: ``prefix`` from the status line to Content-Length, ``lines`` of the moment."""
+        ...
+
+    def upstream_failed(self, error: GatewayError) -> None:
+        """Learn that there will be no response from the app."""
+        ...
+
     def send_interim(self, status: int, block: bytes) -> None:
         """Send a 1xx response, if the client's HTTP version knows them."""
         ...
@@ -143,12 +152,14 @@ class Exchange:
     """The state of one request on its way through the pipeline; belongs to one event loop."""
 
     __slots__ = (
+        "cache_lines",
         "cache_outcome",
         "client",
         "client_packed",
         "complete",
         "downstream",
         "error",
+        "extra_lines",
         "fields",
         "head_sent",
         "is_upgrade",
@@ -168,6 +179,7 @@ class Exchange:
         "target",
         "upstream_address",
         "upstream_seconds",
+        "writes",
     )
 
     def __init__(
@@ -201,6 +213,11 @@ class Exchange:
         self.sent = 0  # octets of response content
         self.retries = 0
         self.cache_outcome = 0
+        self.cache_lines = b""  # what the cache has to say in the response's head
+        self.extra_lines = b""  # conditions under which a stored response may be confirmed
+        self.writes = (
+            False  # an unsafe request: what it may have changed is voided before its response is relayed
+        )
         self.limited = 0
         self.upstream_address = ""
         self.upstream_seconds = -1.0

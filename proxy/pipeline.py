@@ -10,13 +10,16 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from proxy import answers
+from proxy.cache_gate import CacheGate
 from proxy.errors import GatewayError, LoopDetectedError
 from proxy.exchange import Exchange
 from proxy.http1.writer import status_line
+from proxy.plans import RequestPlan
+from proxy.semantics.forwarding import same_origin_targets
 from proxy.snapshot import RouteRuntime, SiteRuntime, Snapshot
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import NO_SITE, WorkerCounters
@@ -55,6 +58,7 @@ class Pipeline:
         self.directory = directory
         self.pool_of = pool_of
         self.pseudonym = f"foregate-{instance}".encode()
+        self.cache: CacheGate | None = None
         self._log = log
         self._limiter = limiter
         self._on_limited = on_limited
@@ -101,7 +105,23 @@ class Pipeline:
         exchange.is_upgrade = (
             plan.upgrade_lines != b"" and exchange.method == b"GET" and exchange.minor_version == 1
         )
+        if (
+            plan.cache is not None
+            and self.cache is not None
+            and self.cache.answers(exchange, route, plan, plan.cache)
+        ):
+            return
+        self.forward(exchange, route, plan)
+
+    def forward(self, exchange: Exchange, route: RouteRuntime, plan: RequestPlan) -> None:
+        """Send a request to the app; its response comes back by way of the exchange."""
         Forward(self, exchange, route, plan).start()
+
+    def response_arrived(self, exchange: Exchange, location: Iterable[bytes]) -> None:
+        """Void what an unsafe request may have changed, before anybody hears of its response."""
+        exchange.writes = False
+        if self.cache is not None:
+            self.cache.wrote(exchange, tuple(same_origin_targets(exchange.fields.host, location)))
 
     # --- steps that may answer
 

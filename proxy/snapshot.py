@@ -6,12 +6,15 @@ connections, buckets, stored responses, counters) is referred to, not owned.
 
 import ssl
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
 from typing import Final
 
+from proxy.caching.key import compile_rules
 from proxy.config import schema
 from proxy.config.schema import Config, Network
 from proxy.http1.request import RequestFields
-from proxy.semantics.forwarding import PreparedRequest, RequestEdits, prepare_request, request_edits
+from proxy.plans import RequestPlan, make_plan
+from proxy.semantics.forwarding import RequestEdits, request_edits
 from proxy.telemetry.counters import NO_SITE, SiteCounters, WorkerCounters
 from proxy.traffic.client_address import ClientHeader
 from proxy.traffic.firewall import Firewall
@@ -20,8 +23,6 @@ from proxy.traffic.rate_policy import RatePolicy
 from proxy.traffic.router import PrefixTable, normalise_host, normalise_path, strip_path_prefix
 from proxy.upstream.balancer import Balancer
 from proxy.upstream.directory import UpstreamDirectory
-
-RequestPlan = PreparedRequest
 
 #: A path's route is remembered up to so many targets; then the memory is emptied.
 _REMEMBERED_TARGETS: Final = 4096
@@ -33,6 +34,7 @@ class RouteRuntime:
     __slots__ = (
         "balancer",
         "cache",
+        "cache_rules",
         "config",
         "firewall",
         "limits",
@@ -42,13 +44,19 @@ class RouteRuntime:
         "redirect",
         "request_edits",
         "response_edits",
+        "scope",
         "strip_prefix",
         "timeouts",
         "upgrade",
     )
 
     def __init__(
-        self, route: schema.Route, balancer: Balancer, firewall: Firewall | None, rate: RatePolicy | None
+        self,
+        route: schema.Route,
+        balancer: Balancer,
+        firewall: Firewall | None,
+        rate: RatePolicy | None,
+        cache_secret: bytes,
     ) -> None:
         self.config = route
         self.balancer = balancer
@@ -56,6 +64,9 @@ class RouteRuntime:
         self.rate = rate
         self.path = route.path.encode()
         self.cache = route.cache
+        caches = bool(cache_secret) and route.cache.ttl > 0 and not route.redirect
+        self.cache_rules = compile_rules(route.cache, cache_secret) if caches else None
+        self.scope = blake2b(repr(route.upstream).encode(), digest_size=16).digest()
         self.limits = route.limits
         self.timeouts = route.timeouts
         self.own_host = route.host == "upstream"
@@ -72,60 +83,32 @@ class RouteRuntime:
     def plan(
         self, fields: RequestFields, scheme: bytes, port: int, trusted: bool, pseudonym: bytes
     ) -> RequestPlan:
-        """Return the prepared head for a field section, made once and kept with the parsed section.
+        """Return the plan for a field section, made once and kept with the parsed section.
 
-        It holds nothing of one request or one client: the key is all that it is made from.
+        The key is all that a plan is made from.
         """
         key = (self, scheme, port, trusted)
         plan = fields.derived.get(key)
         if plan is None:
-            plan = fields.derived[key] = self._prepare(fields, scheme, port, trusted, pseudonym)
+            plan = make_plan(self, fields, scheme, port, trusted=trusted, pseudonym=pseudonym)
+            fields.derived[key] = plan
         return plan  # type: ignore[return-value]  # under such a key there is nothing else
-
-    def _prepare(
-        self, fields: RequestFields, scheme: bytes, port: int, trusted: bool, pseudonym: bytes
-    ) -> RequestPlan:
-        prepared = prepare_request(
-            fields.lines,
-            fields.connection,
-            self.request_edits,
-            host=fields.host or b"",
-            scheme=scheme,
-            port=port,
-            trusted=trusted,
-            pseudonym=pseudonym,
-        )
-        framing = b""
-        if fields.chunked:
-            framing = b"Transfer-Encoding: chunked\r\n"
-        elif fields.content_length >= 0:
-            framing = b"Content-Length: %d\r\n" % fields.content_length
-        wanted = [protocol for protocol in fields.upgrade if protocol in self.upgrade]
-        may_upgrade = bool(wanted) and not fields.has_content
-        return prepared._replace(
-            block=prepared.block + framing,
-            host_line=b"" if self.own_host else prepared.host_line,
-            upgrade_lines=b"Connection: Upgrade\r\nUpgrade: %s\r\n" % wanted[0] if may_upgrade else b"",
-            refusal=self._refusal(fields),
-        )
-
-    def _refusal(self, fields: RequestFields) -> tuple[int, str] | None:
-        """Say what a field section breaks of this route's limits: (status, wording)."""
-        limits = self.limits
-        if fields.content_length > limits.body:
-            return 413, f"The request content is larger than {limits.body} bytes."
-        if fields.size > limits.head_size or len(fields.lines) > limits.fields:
-            return 431, "The header section is too large for this site."
-        grpc, grpc_web = b"application/grpc", b"application/grpc-web"
-        if fields.content_type.startswith(grpc) and not fields.content_type.startswith(grpc_web):
-            return 505, "gRPC needs HTTP/2, which is not spoken here."
-        return None
 
 
 class SiteRuntime:
     """One site, ready for requests."""
 
-    __slots__ = ("_default", "_paths", "_remembered", "config", "counters", "is_any", "label", "tls")
+    __slots__ = (
+        "_default",
+        "_paths",
+        "_remembered",
+        "config",
+        "counters",
+        "is_any",
+        "label",
+        "tls",
+        "write_rules",
+    )
 
     def __init__(
         self, site: schema.Site, routes: Mapping[str, RouteRuntime], counters: SiteCounters, *, label: bytes
@@ -135,6 +118,8 @@ class SiteRuntime:
         self.is_any = site.domains == ("*",)
         self.counters = counters
         self.label = label
+        #: What tells users apart on this site: by it, a write voids what is kept for its sender.
+        self.write_rules = next((r.cache_rules for r in routes.values() if r.cache_rules is not None), None)
         self._default = routes[""]
         self._paths = PrefixTable({path: route for path, route in routes.items() if path})
         self._remembered: dict[bytes, RouteRuntime] = {}
@@ -210,6 +195,7 @@ class SnapshotParts:
         site_blocks: Mapping[str, int],
         *,
         limiter_key: bytes = b"",
+        cache_secret: bytes = b"",
         gateways: Iterable[bytes] = (),
         lists: Callable[[str], Iterable[Network]] | None = None,
     ) -> None:
@@ -217,6 +203,7 @@ class SnapshotParts:
         self._counters = counters
         self._blocks = site_blocks
         self._limiter_key = limiter_key
+        self._cache_secret = cache_secret
         self._lists = lists
         self.gateways = tuple(gateways)
 
@@ -231,7 +218,13 @@ class SnapshotParts:
         if self._limiter_key:
             own = route.path if route.own_rate else None
             rate = RatePolicy.of(route.rate_limit, self._limiter_key, site.name, own)
-        return RouteRuntime(route, self._directory.balancer(site, route), self.firewall(route.firewall), rate)
+        return RouteRuntime(
+            route,
+            self._directory.balancer(site, route),
+            self.firewall(route.firewall),
+            rate,
+            self._cache_secret,
+        )
 
     def firewall(self, rules: schema.Firewall) -> Firewall | None:
         """Compile firewall rules; None where there are none."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.answers import Answer
 from proxy.downstream.pace import WaitingFor
 from proxy.downstream.requests import MAX_DISCARDED, RequestReader
+from proxy.errors import GatewayError
 from proxy.exchange import Exchange
 from proxy.http1 import writer
 from proxy.semantics.fields import FieldLine
@@ -88,6 +89,30 @@ class ResponseWriter(RequestReader):
                 self._transport.writelines((b"%s%s%s\r\n" % (line, block, framing), content))
         if complete:
             self._response_complete(exchange)
+
+    def respond_stored(self, status: int, prefix: bytes, lines: bytes, content: bytes) -> None:
+        """Send a stored response (see Downstream); most requests are answered here."""
+        exchange = self._exchange
+        if exchange is None or self._closing:
+            return
+        exchange.status = status
+        exchange.head_sent = True
+        exchange.sent = len(content)
+        if self._close or self._listener.draining:
+            self._close = True
+            lines += b"Connection: close\r\n"
+        elif not exchange.minor_version:
+            lines += b"Connection: keep-alive\r\n"
+        if len(content) < JOIN_BELOW:
+            self._transport.write(b"%s%s\r\n%s" % (prefix, lines, content))
+        else:
+            self._transport.writelines((b"%s%s\r\n" % (prefix, lines), content))
+        self._response_complete(exchange)
+
+    def upstream_failed(self, error: GatewayError) -> None:
+        """Tell the client that there will be no response from the app."""
+        if self._exchange is not None:
+            self._listener.pipeline.gateway_error(self._exchange, error)
 
     def _framing(self, exchange: Exchange, size: int, *, complete: bool, bodiless: bool) -> bytes:
         """Choose how the client finds the end of content whose length the app did not tell."""

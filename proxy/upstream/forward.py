@@ -34,7 +34,8 @@ from proxy.upstream.pool import Attempt
 
 if TYPE_CHECKING:
     from proxy.pipeline import Pipeline
-    from proxy.snapshot import RequestPlan, RouteRuntime
+    from proxy.plans import RequestPlan
+    from proxy.snapshot import RouteRuntime
 
 #: Request content that is kept while there is no connection yet (octets); above it the client has to wait.
 MAX_PENDING: Final = 64 * 1024
@@ -157,7 +158,7 @@ class Forward:
             plan.block,
             downstream.client_lines(exchange, plan),
             plan.forwarded_tail,
-            plan.upgrade_lines if exchange.is_upgrade else b"",
+            plan.upgrade_lines if exchange.is_upgrade else exchange.extra_lines,
             self._pipeline.request_id(exchange),
         )
         complete = exchange.complete
@@ -266,12 +267,23 @@ class Forward:
         if exchange.site is not None:
             exchange.site.counters.upstream(seconds)
         block, has_date = self._prepared_block(status, fields)
+        if exchange.writes:
+            self._wrote(fields)
         if complete:
             self._finished()
+        if exchange.cache_lines:
+            block += exchange.cache_lines
         length = fields.content_length if framing is not Framing.CHUNKED else -1
         exchange.downstream.respond(
             status.octets, status.status, block, length, content, complete=complete, has_date=has_date
         )
+
+    def _wrote(self, fields: ResponseFields | None) -> None:
+        """Void what this request may have changed, before anybody hears how it ended."""
+        locations: list[bytes] = []
+        if fields is not None:
+            locations = fields.get_all(b"location") + fields.get_all(b"content-location")
+        self._pipeline.response_arrived(self._exchange, locations)
 
     def _prepared_block(self, status: StatusLine, fields: ResponseFields) -> tuple[bytes, bool]:
         """Return the response's field lines, made once per field section and route, and whether Date is there."""
@@ -396,8 +408,11 @@ class Forward:
 
     def _fail(self, error: GatewayError) -> None:
         self._pending.clear()
-        self._exchange.receiver = None
-        self._pipeline.gateway_error(self._exchange, error)
+        exchange = self._exchange
+        exchange.receiver = None
+        if exchange.writes:
+            self._wrote(None)
+        exchange.downstream.upstream_failed(error)
 
     def client_gone(self) -> None:
         """Give up: close the connection, so that the app learns of it, too."""
@@ -410,3 +425,5 @@ class Forward:
         if self._target is not None:
             self._release()
         self._pending.clear()
+        if self._exchange.writes:
+            self._wrote(None)
