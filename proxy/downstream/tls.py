@@ -3,27 +3,18 @@
 ``TlsTransport`` is the protocol of the TCP transport and the transport of the application; ``TlsStream`` does the
 cryptography in between, and never keeps octets of either side.
 
-Writing is bounded by the TCP transport's high-water mark.  When it is reached, what the application has written
-stays unencrypted in ``_backlog`` (by reference: one cached object on its way to many slow readers is one object),
-and goes on when the mark falls.  Reading goes on meanwhile, as it does without TLS, unless OpenSSL itself answers
-what is read (KeyUpdate): such answers have no other bound.
+Reading goes on while writing is paused, as it does without TLS, unless OpenSSL itself answers what is read
+(KeyUpdate) and the answer cannot go out: nothing else would bound such answers.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
-from proxy.downstream.tls_records import RECORD_SIZE
+from proxy.downstream.tls_sending import NOBODY, TlsSending
 from proxy.downstream.tls_stream import TlsStream, TlsStreamError, TlsTruncatedError
 
-#: Content that is encrypted in one step, hence what may lie above the high-water mark.
-WRITE_STEP: Final = 2 * RECORD_SIZE
-_NOBODY: Final = asyncio.Protocol()
 
-_Octets = bytes | bytearray | memoryview
-
-
-class TlsTransport(asyncio.Transport, asyncio.Protocol):
+class TlsTransport(TlsSending, asyncio.Protocol):
     """One established TLS connection.
 
     ``close`` sends what is left, then close_notify. ``write_eof`` sends the same and ends the TCP stream in our
@@ -32,22 +23,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     __slots__ = (
         "_answers_stuck",
-        "_app",
-        "_app_paused",
-        "_backlog",
-        "_backlog_size",
-        "_closing",
-        "_flowing",
         "_input_ended",
-        "_notified",
-        "_output_ended",
         "_peername",
-        "_prefix",
-        "_raw",
-        "_raw_paused",
         "_reading",
         "_server_name",
-        "_stream",
         "_truncated",
         "_wants_reading",
     )
@@ -56,25 +35,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self, raw: asyncio.Transport, stream: TlsStream, server_name: str | None, peername: object = None
     ) -> None:
         """Take over ``raw`` after the handshake; ``peername``, when given, stands for the TCP peer's."""
-        self._raw = raw
-        self._stream = stream
+        super().__init__(raw, stream)
         self._server_name = server_name
         self._peername = peername
-        self._app: asyncio.Protocol = _NOBODY
-        self._backlog: list[memoryview] | None = None  # None unless there is something to drain
-        self._backlog_size = 0
-        self._prefix: bytes | None = None  # records that wait for what will be written while ``start`` runs
-        self._flowing = True  # the short way for writes is open: no pause, no backlog, no end
-        self._raw_paused = False
-        self._app_paused = False
         self._wants_reading = True
         self._answers_stuck = False  # OpenSSL's own answers could not go out
         self._reading = True  # the TCP transport is
         self._input_ended = False  # by the peer or by close
         self._truncated = False
-        self._output_ended = False  # by write_eof or close; the backlog may still be on its way
-        self._notified = False  # close_notify is sent
-        self._closing = False
 
     def start(self, application: asyncio.Protocol, received: bytes) -> None:
         """Begin to serve the application, first with what came along with the end of the handshake.
@@ -84,9 +52,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """
         self._raw.set_protocol(self)
         self._app = application
-        self._flowing = False
-        self._backlog = []
-        self._prefix = self._stream.take_answers()
+        self._gather(self._stream.take_answers())
         application.connection_made(self)
         if received:
             self.data_received(received)
@@ -119,7 +85,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and let go of it: the cycle would keep OpenSSL's memory until a collection."""
-        application, self._app = self._app, _NOBODY
+        application, self._app = self._app, NOBODY
         self._mark_closed()
         self._backlog = None
         self._backlog_size = 0
@@ -129,67 +95,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             exc = TlsTruncatedError("the client ended the TCP stream without close_notify")
         application.connection_lost(exc)
 
-    def pause_writing(self) -> None:
-        """Keep what is written from now on in the backlog."""
-        self._raw_paused = True
-        self._flowing = False
-        if not self._app_paused:
-            self._app_paused = True
-            self._app.pause_writing()
-
     def resume_writing(self) -> None:
-        """Go on with the backlog; tell the application once it is empty."""
-        self._raw_paused = self._answers_stuck = False
+        """Go on with the backlog, and with reading where answers had been stuck."""
+        self._answers_stuck = False
         self._update_reading()
-        self._drain()
+        super().resume_writing()
 
     # --- what the application calls
-
-    def write(self, data: _Octets) -> None:
-        """Encrypt and send, or keep for later above the high-water mark."""
-        if self._flowing and 0 < len(data) <= WRITE_STEP:
-            try:
-                self._raw.write(self._stream.send(data))
-            except TlsStreamError as exc:
-                self._break(exc)
-            return
-        if not len(data) or self._output_ended:
-            return
-        if self._backlog is None:
-            self._backlog = []
-        self._backlog.append(memoryview(data))
-        self._backlog_size += len(data)
-        if self._flowing or (self._prefix is not None and self._backlog_size > WRITE_STEP):
-            self._flowing = False
-            self._drain()
-
-    def writelines(self, list_of_data: Iterable[_Octets]) -> None:
-        """Send several pieces, as one record when they are small."""
-        pieces = list(list_of_data)
-        if sum(map(len, pieces)) <= RECORD_SIZE:
-            self.write(b"".join(pieces))
-            return
-        for piece in pieces:
-            self.write(piece)
-
-    def can_write_eof(self) -> bool:
-        """Say that the TCP stream can be ended in one direction."""
-        return True
-
-    def write_eof(self) -> None:
-        """Send what is left, close_notify and FIN; go on reading."""
-        if not self._output_ended:
-            self._output_ended = True
-            self._flowing = False
-            if self._backlog is None:
-                self._finish_drain(b"")
 
     def close(self) -> None:
         """Send what is left and close_notify, then close; nothing that arrives counts any more."""
         if not self._closing:
             self._mark_closed()
-            if self._backlog is None:
-                self._finish_drain(b"")
+            self._finish_when_drained()
 
     def abort(self) -> None:
         """Close at once; what is not sent yet is lost."""
@@ -209,14 +127,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Hand on what arrives again."""
         self._wants_reading = True
         self._update_reading()
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set the marks, in octets on the wire, at which writing pauses and resumes."""
-        self._raw.set_write_buffer_limits(high, low)
-
-    def get_write_buffer_size(self) -> int:
-        """Count the octets that are not yet with the kernel."""
-        return self._backlog_size + self._raw.get_write_buffer_size()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Tell about TLS (ssl_object, tls_version, server_name, truncated) or about the TCP connection."""
@@ -240,7 +150,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Send what OpenSSL says by itself; when it cannot go out, read no more of what it would answer."""
         answers = self._stream.take_answers()
         if self._prefix is not None:
-            self._prefix += answers  # records must leave in the order in which they were encrypted
+            self._prefix += answers
         elif answers and not self._notified and not self._raw.is_closing():
             self._raw.write(answers)
             if self._raw_paused:
@@ -281,50 +191,3 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._raw.resume_reading()
             else:
                 self._raw.pause_reading()
-
-    def _drain(self) -> None:
-        """Encrypt the backlog until it is empty or the high-water mark is reached again."""
-        backlog = self._backlog
-        records, self._prefix = self._prefix or b"", None
-        while backlog and not self._raw_paused and not self._raw.is_closing():
-            piece = self._next_piece(backlog)
-            try:
-                records += self._stream.send(piece)
-            except TlsStreamError as exc:
-                self._break(exc)
-                return
-            if len(records) >= WRITE_STEP:
-                self._raw.write(records)
-                records = b""
-        self._finish_drain(records)
-
-    def _next_piece(self, backlog: list[memoryview]) -> memoryview:
-        piece = backlog[0]
-        if len(piece) > WRITE_STEP:
-            backlog[0] = piece[WRITE_STEP:]
-            piece = piece[:WRITE_STEP]
-        else:
-            del backlog[0]  # few: whoever writes heeds pause_writing
-        self._backlog_size -= len(piece)
-        return piece
-
-    def _finish_drain(self, records: bytes) -> None:
-        """Send the last records, close_notify with them where all ends, and open the short way otherwise."""
-        raw = self._raw
-        ends = self._output_ended and not self._backlog and not self._notified
-        if ends:
-            self._notified = True
-            records += self._stream.close()
-        if records and not raw.is_closing():
-            raw.write(records)
-        if self._backlog or raw.is_closing():
-            return
-        self._backlog = None
-        if self._closing:
-            raw.close()
-        elif ends:
-            raw.write_eof()
-        self._flowing = not self._raw_paused and not self._output_ended
-        if self._app_paused and not self._raw_paused:
-            self._app_paused = False
-            self._app.resume_writing()

@@ -3,6 +3,9 @@
 from enum import Enum
 from typing import Final, Protocol
 
+from proxy.telemetry import counters
+from proxy.telemetry.counters import WorkerCounters
+
 _PLAIN_HTTP: Final = b"This port speaks https. Use https:// instead of http:// in the address.\n"
 PLAIN_HTTP_ANSWER: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
@@ -40,3 +43,27 @@ class HandshakeObserver(Protocol):
     def handshake_held(self) -> None:
         """Count a handshake that begins to wait for a certificate."""
         ...
+
+
+class HandshakeCounters:
+    """Counts handshakes in the worker's counters."""
+
+    def __init__(self, worker_counters: WorkerCounters) -> None:
+        self._add = worker_counters.add
+
+    def handshake_done(self, *, resumed: bool) -> None:
+        """Count a finished handshake."""
+        self._add(counters.HANDSHAKES_RESUMED if resumed else counters.HANDSHAKES_FULL)
+
+    def handshake_failed(self, failure: HandshakeFailure) -> None:
+        """Count a failed one under the word that its kind has."""
+        match failure:
+            case HandshakeFailure.TIMEOUT:
+                self._add(counters.HANDSHAKES_TIMED_OUT)
+            case HandshakeFailure.NAME:
+                self._add(counters.HANDSHAKES_NAME_REFUSED)
+            case _:
+                self._add(counters.HANDSHAKES_FAILED)
+
+    def handshake_held(self) -> None:
+        """Waiting is no end; nothing is counted."""
