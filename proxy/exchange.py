@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Protocol
 from proxy.errors import GatewayError
 from proxy.http1.request import RequestFields
 from proxy.semantics.fields import FieldLine
-from proxy.semantics.forwarding import PreparedRequest
 from proxy.traffic.rate_policy import RatePolicy
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Downstream(Protocol):
         """Return the bucket that the client takes from under ``rate``; None when it is exempt."""
         ...
 
-    def client_lines(self, exchange: "Exchange", plan: PreparedRequest) -> bytes:
+    def client_lines(self, exchange: "Exchange", chain: bytes) -> bytes:
         """Return the field lines that tell the app who the client is."""
         ...
 

@@ -15,6 +15,9 @@ LARGEST_REPORT: Final = 4096
 # The regions that all workers share, as Attach names them.
 LIMITER_TABLE: Final = "limiter-table"
 LIMITER_LOCKS: Final = "limiter-locks"
+CACHE_MEMORY: Final = "cache-memory"
+CACHE_LOCKS: Final = "cache-locks"
+CACHE_LIFE: Final = "cache-life"
 _LONGEST_TEXT: Final = 500
 _LARGEST_NUMBER: Final = 2**53  # what a JSON reader and a metric take without a loss
 

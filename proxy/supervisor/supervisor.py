@@ -49,7 +49,7 @@ class Supervisor:
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._draining = False
         self._children = Children(self._loop)
-        self._regions = SharedRegions()
+        self._regions = SharedRegions(started.loaded.config)
         self._ledger = CounterLedger()
         self._in_use = InUse(started.loaded, started.listeners, self._ledger)
         self._pool = WorkerPool(self._children, self._ledger, command, self._briefing, self._give_up)
@@ -68,10 +68,7 @@ class Supervisor:
         self._keep_running(self._upstreams.run)
         self._keep_running(self._tick_on)
         for listener in self._in_use.listeners.values():
-            self._serve_admin(listener)
-            _log.info(
-                "listening", extra=process_log.fields(on=listener.endpoint.name, address=listener.bound)
-            )
+            self._opened(listener)
         self._pool.resize(_worker_count(config), config.server.linger)
         try:
             return await self._ended
@@ -214,11 +211,13 @@ class Supervisor:
             if server is not None:
                 self._spawn(server.stop())
         for listener in opened:
-            self._serve_admin(listener)
+            self._opened(listener)
         self._upstreams.apply(config)
         self._pool.resize(_worker_count(config), config.server.linger)
 
-    def _serve_admin(self, listener: Listener) -> None:
+    def _opened(self, listener: Listener) -> None:
+        """Tell about a socket, and serve it if it is not the workers'."""
+        _log.info("listening", extra=process_log.fields(on=listener.endpoint.name, address=listener.bound))
         application: Starlette
         match listener.endpoint.purpose:
             case Purpose.METRICS:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from proxy.caching.store import CacheDescriptors, Store
 from proxy.config.schema import Config
-from proxy.control.messages import LIMITER_LOCKS, LIMITER_TABLE
+from proxy.control.messages import CACHE_LIFE, CACHE_LOCKS, CACHE_MEMORY, LIMITER_LOCKS, LIMITER_TABLE
 from proxy.data_plane import DataPlane, WorkerContext
 from proxy.telemetry.counters import WorkerCounters
 from proxy.traffic.gateway import default_gateways
@@ -80,11 +81,18 @@ def data_plane(
 ) -> Plane:
     """Build the data plane of a worker from its first snapshot and what all workers share."""
     limiter = LimiterTable.attach(given.memory[LIMITER_TABLE], given.memory[LIMITER_LOCKS])
+    cache_secret = _derived(given.secret, b"cache")
+    memory = given.memory
+    cache = Store(
+        CacheDescriptors(memory[CACHE_MEMORY], memory[CACHE_LOCKS], memory[CACHE_LIFE]), cache_secret
+    )
     context = WorkerContext(
         counters=given.counters,
         instance=_derived(given.secret, b"instance").hex()[:16],
         limiter=limiter,
         limiter_key=limiter.key,
+        cache=cache,
+        cache_secret=cache_secret,
         hash_key=_derived(given.secret, b"balancing"),
         gateways=tuple(_gateways()),
         site_blocks=site_blocks,
