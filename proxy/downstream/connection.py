@@ -15,7 +15,7 @@ from proxy.downstream.pace import SEND_CHECK, WaitingFor
 from proxy.downstream.responses import ResponseWriter
 from proxy.exchange import Exchange
 from proxy.http1.request import RequestFields
-from proxy.semantics.forwarding import PreparedRequest, client_lines
+from proxy.semantics.forwarding import client_lines
 from proxy.traffic.address import Address
 from proxy.traffic.client_address import client_address
 from proxy.traffic.rate_policy import RatePolicy
@@ -163,10 +163,10 @@ class ClientConnection(ResponseWriter):
             self._bucket = rate.bucket(packed)
         return self._bucket
 
-    def client_lines(self, exchange: Exchange, plan: PreparedRequest) -> bytes:
+    def client_lines(self, exchange: Exchange, chain: bytes) -> bytes:
         """Return the field lines that tell the app who the client is."""
         if self.trusted:
-            return client_lines(exchange.client, self.peer.text.encode(), plan.chain)
+            return client_lines(exchange.client, self.peer.text.encode(), chain)
         if not self._client_lines:
             self._client_lines = client_lines(exchange.client, exchange.client, b"")
         return self._client_lines

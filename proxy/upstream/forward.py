@@ -156,7 +156,7 @@ class Forward:
             self._route.upstream_target(exchange.target),
             host_line,
             plan.block,
-            downstream.client_lines(exchange, plan),
+            downstream.client_lines(exchange, plan.chain),
             plan.forwarded_tail,
             plan.upgrade_lines if exchange.is_upgrade else exchange.extra_lines,
             self._pipeline.request_id(exchange),
