@@ -9,5 +9,6 @@ from tests.campaigns import limiter_workers
 def test_the_number_admitted_is_the_ideal_one_to_within_the_number_of_workers(
     workers: int, kills: int
 ) -> None:
-    outcome = limiter_workers.run(seconds=0.6, workers=workers, kills=kills)
-    assert outcome.ideal - workers - kills <= outcome.admitted <= outcome.ideal + workers + outcome.busy
+    outcome = limiter_workers.run(seconds=0.5, workers=workers, kills=kills)
+    assert outcome.is_exact, outcome
+    assert outcome.kills == kills
