@@ -89,7 +89,7 @@ class TlsStream:
     def receive(self, received: bytes) -> bytes:
         """Decrypt; return the content, which may be empty. The usual case, one whole record, is the short way."""
         size = len(received)
-        if size > RECORD_SIZE:
+        if not 0 < size <= RECORD_SIZE:
             return self._receive_much(received)
         buffers = self._buffers
         try:
