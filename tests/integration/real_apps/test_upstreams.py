@@ -119,3 +119,12 @@ def test_a_backup_serves_while_the_primary_is_down(apps: dict[str, App], open_ga
     urls = [f"http://127.0.0.1:{free_port()}", f'{{ url = "{apps["node"].origin}", backup = true }}']
     front = Front("backup", open_gate("backup.test", urls))
     assert [front.ask("POST", "/upload", body=b"x").status for _ in range(20)] == [200] * 20
+
+
+def test_an_address_that_fails_its_probes_gets_no_requests(apps: dict[str, App], open_gate: OpenGate) -> None:
+    """The WebSocket app answers 404 to the probe and to requests, which by itself is no reason to avoid it."""
+    probed = 'health = "/status/204"\nhealth_interval = "1s"\n'
+    front = Front("probed", open_gate("probed.test", [apps["node"].origin, apps["websocket"].origin], probed))
+    in_a_row = 0
+    while in_a_row < 20:  # two healthy addresses would take turns
+        in_a_row = in_a_row + 1 if front.ask("GET", "/").body == b"node" else 0
