@@ -93,7 +93,13 @@ def check(config: str | None) -> None:
 @_config_option
 def reload(config: str | None) -> None:
     """Read the configuration anew and show what changed."""
-    answer = _instance(config, _RELOAD_PATIENCE).request("POST", "/api/v1/reload")
+    try:
+        answer = _instance(config, _RELOAD_PATIENCE).request("POST", "/api/v1/reload")
+    except NotRunningError:
+        load(
+            _file(config), os.environ
+        )  # a faulty file may have lost the address, and would be refused anyway
+        raise
     for fault in _lines(answer, "faults"):
         click.echo(fault, err=True)
     _expect_ok(answer)

@@ -1,9 +1,11 @@
 """Where a running instance can be reached, read from its configuration file even when that is faulty now.
 
-An operator asks for the status just when the file has been broken; so every key that cannot be read counts
-as its default, and nothing else in the file matters.
+An operator asks for the status just when the file has been broken. So nothing but the keys that are needed
+here matters; in a file that is no TOML any more they are looked for line by line, and what cannot be found
+counts as its default.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,10 @@ from proxy.config.interpolation import interpolate
 from proxy.config.schema import ListenAddress, Server, Tls, UnixAddress
 
 _ADMIN_SOCKET = "unix:admin.sock"
+_LINE = re.compile(
+    r"""^[ \t]*(?P<key>admin|admin_token|metrics|storage)[ \t]*=[ \t]*(["'])(?P<value>[^"'\n]*)\2""",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,21 @@ def whereabouts(file: Path, environ: Mapping[str, str]) -> Whereabouts:
 
 def _tables(file: Path, environ: Mapping[str, str]) -> Mapping[str, Any]:
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        text = file.read_bytes().decode("utf-8", "replace")
+    except OSError:
         return {}
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError):
+        document = _salvaged(text)
     return interpolate(document, environ)[0]
+
+
+def _salvaged(text: str) -> dict[str, Any]:
+    """Find the keys in what is no TOML; the first one of each name stands in its top-level table, mostly."""
+    found = {match["key"]: match["value"] for match in reversed(list(_LINE.finditer(text)))}
+    tls = {key: found.pop(key) for key in ("storage",) if key in found}
+    return {"server": found, "tls": tls}
 
 
 def _table(tables: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -69,10 +69,14 @@ class Listener:
         host, port = self.socket.getsockname()[:2]
         return f"{_bracketed(host)}:{port}"
 
+    def withdraw(self) -> None:
+        """Remove a unix socket's path, so that nobody finds it any more; connections go on."""
+        if self.endpoint.address is None:
+            Path(self.endpoint.path).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close this process's share of the socket, and remove a unix socket's path."""
-        if self.endpoint.address is None and self.socket.fileno() >= 0:
-            Path(self.endpoint.path).unlink(missing_ok=True)
+        self.withdraw()
         self.socket.close()
 
 

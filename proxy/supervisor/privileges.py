@@ -64,10 +64,10 @@ def choose_identity(user: str, storage: Path) -> Identity | None:
     return _known(str(owner)) if owner else _nobody()
 
 
-def check_installation(identity: Identity | None, needed: Iterable[Path]) -> None:
-    """Make sure that who we will be may read what workers are made of. Raises PrivilegeError.
+def check_access(identity: Identity | None, needed: Iterable[Path], storage: Path) -> None:
+    """Make sure that who we will be may read what workers run from, and write to the storage.
 
-    Call it while there is one thread: for a moment the whole process is somebody else.
+    Raises PrivilegeError. Call it while there is one thread: for a moment the whole process is somebody else.
     """
     if identity is None:
         return
@@ -76,6 +76,7 @@ def check_installation(identity: Identity | None, needed: Iterable[Path]) -> Non
     os.seteuid(identity.user_id)
     try:
         unreadable = [path for path in needed if not os.access(path, os.R_OK, effective_ids=True)]
+        has_storage = os.access(storage, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
     finally:
         os.seteuid(0)
         os.setegid(own_group)
@@ -83,6 +84,11 @@ def check_installation(identity: Identity | None, needed: Iterable[Path]) -> Non
         raise PrivilegeError(
             f"user {identity.name} cannot read {unreadable[0]}, which Foregate runs from; install Foregate where "
             f'everybody may read, such as /opt, or set [server] user ("root" stays root)'
+        )
+    if not has_storage:
+        raise PrivilegeError(
+            f"user {identity.name} cannot reach the storage {storage} through the folders above it; set [tls] "
+            f"storage to a place such as /var/lib/foregate, or set [server] user"
         )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from proxy.admin.operations import ReloadOutcome
@@ -45,10 +45,10 @@ class Reloader:
         file: ConfigFile,
         in_use: InUse,
         pool: WorkerPool,
-        follow: Callable[[Config, tuple[Listener, ...], tuple[Listener, ...]], Awaitable[None]],
+        follow: Callable[[Config, tuple[Listener, ...], tuple[Listener, ...]], None],
     ) -> None:
-        """Use `follow` for all that is not the workers': it gets the new configuration, opened and removed
-        sockets."""
+        """Use `follow` for all that is not the workers': it gets the configuration and the sockets that were
+        opened, and those that it is to close."""
         self.file = file
         self._in_use = in_use
         self._pool = pool
@@ -99,23 +99,24 @@ class Reloader:
             await self._use(former)
             return self._refused([f"a worker cannot use it: {reason}"])
         removed = [self._in_use.listeners[old] for old in self._in_use.listeners if old not in wanted]
-        await self._exchange(loaded.config, opened, tuple(removed))
+        self._exchange(loaded.config, opened, tuple(removed))
         changed = tuple(map(_with_its_time, changes(former.config, loaded.config)))
         return ReloadOutcome(accepted=True, generation=self._in_use.generation, changes=changed)
 
     def _open(self, wanted: tuple[Endpoint, ...]) -> tuple[Listener, ...]:
         """Open what is new; an address that changes its purpose keeps its socket, which holds the port."""
-        free = {
-            old.address: listener for old, listener in self._in_use.listeners.items() if old not in wanted
-        }
+        held = self._in_use.listeners
+        free = {old.address: listener for old, listener in held.items() if old not in wanted and old.address}
         reused: list[Listener] = []
         unbound: list[Endpoint] = []
         for endpoint in wanted:
-            former = free.pop(endpoint.address, None) if endpoint.address else None
-            if former is not None:
-                reused.append(Listener(endpoint, former.socket.dup()))
-            elif endpoint not in self._in_use.listeners:
+            if endpoint in held:
+                continue
+            former = free.get(endpoint.address) if endpoint.address else None
+            if former is None:
                 unbound.append(endpoint)
+            else:
+                reused.append(Listener(endpoint, former.socket.dup()))
         try:
             return (*reused, *open_all(unbound))
         except ListenError:
@@ -128,18 +129,14 @@ class Reloader:
         self._in_use.use(loaded)
         return await self._pool.apply(self._in_use.generation, self._in_use.configure, APPLY_PATIENCE)
 
-    async def _exchange(
-        self, config: Config, opened: tuple[Listener, ...], removed: tuple[Listener, ...]
-    ) -> None:
+    def _exchange(self, config: Config, opened: tuple[Listener, ...], removed: tuple[Listener, ...]) -> None:
         for listener in opened:
             self._in_use.listeners[listener.endpoint] = listener
             self._pool.listen(listener)
         for listener in removed:
             del self._in_use.listeners[listener.endpoint]
             self._pool.broadcast(Unlisten(listener.endpoint.name))
-        await self._follow(config, opened, removed)
-        for listener in removed:
-            listener.close()
+        self._follow(config, opened, removed)
 
     def _refused(self, faults: Iterable[str]) -> ReloadOutcome:
         return ReloadOutcome(accepted=False, generation=self._in_use.generation, faults=tuple(faults))

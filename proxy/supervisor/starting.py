@@ -37,8 +37,8 @@ def start(file: ConfigFile) -> Started:
     try:
         storage = Path(config.tls.storage)
         identity = privileges.choose_identity(config.server.user, storage)
-        privileges.check_installation(identity, installation())
         privileges.prepare_storage(storage, identity)
+        privileges.check_access(identity, installation(), storage)
         privileges.drop(identity)
         # The admin socket lies in the storage and belongs to whom we are now.
         listeners += open_all(endpoint for endpoint in wanted if endpoint.address is None)

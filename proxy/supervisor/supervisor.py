@@ -147,6 +147,7 @@ class Supervisor:
     async def _close(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(server.stop() for server in self._servers.values()))
         await self._pool.drain(0.0)
         for listener in self._in_use.listeners.values():
@@ -201,15 +202,13 @@ class Supervisor:
     def _tell_upstream(self, message: UpstreamMessage) -> None:
         self._pool.broadcast(Upstreams((message,)))
 
-    async def _follow(
-        self, config: Config, opened: tuple[Listener, ...], removed: tuple[Listener, ...]
-    ) -> None:
+    def _follow(self, config: Config, opened: tuple[Listener, ...], removed: tuple[Listener, ...]) -> None:
         """Do what a reload changes beside the workers' snapshot."""
         process_log.configure(config.log.format, config.log.level)
         for listener in removed:
-            server = self._servers.pop(listener.endpoint, None)
-            if server is not None:
-                self._spawn(server.stop())
+            listener.withdraw()
+            # Not awaited: the request that asked for the reload may be on this very listener.
+            self._spawn(self._closed(listener))
         for listener in opened:
             self._opened(listener)
         self._upstreams.apply(config)
@@ -227,6 +226,13 @@ class Supervisor:
             case Purpose.HTTP | Purpose.HTTPS:
                 return
         self._servers[listener.endpoint] = AdminServer(application, listener.socket)
+
+    async def _closed(self, listener: Listener) -> None:
+        """Close a socket after whoever serves it has let go of it."""
+        server = self._servers.pop(listener.endpoint, None)
+        if server is not None:
+            await server.stop()
+        listener.socket.close()  # its path may be another listener's by now
 
     def _policy(self, endpoint: Endpoint) -> AccessPolicy:
         """Ask for the token over TCP; a unix socket's mode is protection enough."""

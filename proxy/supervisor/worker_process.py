@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
@@ -119,24 +119,24 @@ class WorkerProcess:
         self._channel = SupervisorChannel(loop, ours, self._reported, self._closed)
         names = (COUNTERS_KIND, *briefing.memory)
         descriptors = (self.region.descriptor, *briefing.memory.values())
-        self._channel.send(control.Attach(self.slot, names, briefing.secret), descriptors)
-        self._channel.send(briefing.configure)
+        self.send(control.Attach(self.slot, names, briefing.secret), descriptors)
+        self.send(briefing.configure)
         self.send(control.Upstreams(briefing.upstreams))
         for listener in briefing.listeners:
             self.listen(listener)
         self.send(control.Serve())
 
-    def send(self, command: Command | PackedCommand) -> None:
-        """Tell the worker something; one that is gone does not hear it."""
+    def send(self, command: Command | PackedCommand, descriptors: Sequence[int] = ()) -> None:
+        """Tell the worker something; one that is gone, or ends just now, does not hear it."""
         if self._channel is not None:
-            self._channel.send(command)
+            self._channel.send(command, descriptors)
 
     def listen(self, listener: Listener) -> None:
         """Let the worker accept on a socket, if that is for its clients."""
         purpose = listener.endpoint.purpose
-        if self._channel is not None and purpose in (Purpose.HTTP, Purpose.HTTPS):
+        if purpose in (Purpose.HTTP, Purpose.HTTPS):
             command = control.Listen(listener.endpoint.name, purpose is Purpose.HTTPS, listener.port)
-            self._channel.send(command, (listener.socket.fileno(),))
+            self.send(command, (listener.socket.fileno(),))
 
     def apply(self, generation: int, configure: PackedCommand) -> asyncio.Future[str]:
         """Send a snapshot; the result is "" when it is in use, or the reason why it is not."""

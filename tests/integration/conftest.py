@@ -1,0 +1,37 @@
+"""Real instances of Foregate, in front of a small origin."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.foregate import Foregate
+from tests.fakes.origin import Origin, running_origin
+
+StartForegate = Callable[..., Foregate]
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    """Return an origin that answers every request with 200, unless the test sets another `answer`."""
+    with running_origin() as origin:
+        yield origin
+
+
+@pytest.fixture
+def start_foregate(tmp_path: Path) -> Iterator[StartForegate]:
+    """Return a function that starts `foregate run` with the text of a configuration (see `configuration`).
+
+    Each instance gets a folder of its own and is ended with the test.
+    """
+    running: list[Foregate] = []
+
+    def start(config: str, **options: object) -> Foregate:
+        folder = tmp_path / f"foregate{len(running)}"
+        folder.mkdir()
+        running.append(Foregate(folder, config, **options))  # type: ignore[arg-type]  # as its caller has them
+        return running[-1]
+
+    yield start
+    for instance in running:
+        instance.close()
