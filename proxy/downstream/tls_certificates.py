@@ -81,7 +81,7 @@ class CertificateStore:
         Raises CertificateError when it replaces or releases something and cannot be used; then all stays as it
         was. A first one is looked at when it is first needed: thousands would keep a new worker from starting.
         """
-        pair = KeyPair(bytes(chain_pem), bytes(key_pem))
+        pair = KeyPair(chain_pem, key_pem)
         old = self._pairs.get(name)
         if pair == old:
             return
@@ -112,7 +112,7 @@ class CertificateStore:
         A CDN that turns challenges into https requests would otherwise wait for the certificate it helps to make.
         Raises CertificateError.
         """
-        context = build_context(KeyPair(bytes(chain_pem), bytes(key_pem)))
+        context = build_context(KeyPair(chain_pem, key_pem))
         self._placeholder = lambda peer: context if applies(peer) else None
 
     # --- what handshakes and requests ask

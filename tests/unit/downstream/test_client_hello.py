@@ -281,6 +281,9 @@ def name_that_openssl_reads(octets: bytes) -> str | None:
     return named[0] if named else None
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # sni_callback and names not ASCII
 @given(st.data())
 def test_never_takes_another_name_than_openssl(data: st.DataObject) -> None:
     original = OPENSSL[data.draw(st.sampled_from(["plain", "ALPN", "TLS 1.2", "browser"]), "hello")][0]
