@@ -90,7 +90,7 @@ def parse_field_value(value: object) -> str:
     if not isinstance(value, str):
         raise UnacceptableError('a string; "" removes the field')
     if not _FIELD_VALUE.fullmatch(value):
-        ends = value != value.strip() and _FIELD_VALUE.fullmatch(value.strip())
+        ends = _FIELD_VALUE.fullmatch(value.strip(" \t"))
         raise UnacceptableError(
             "visible ASCII characters in one line", "it begins or ends with a space" if ends else ""
         )

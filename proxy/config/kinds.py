@@ -28,7 +28,7 @@ def number(least: int, most: int) -> Value:
 
 def choice(*choices: str, ignore_case: bool = False) -> Value:
     """Take one of a few words."""
-    noun = " or ".join(f'`"{word}"`' for word in choices)
+    noun = ", ".join(f'`"{word}"`' for word in choices)
     return Value(noun, partial(texts.parse_choice, choices=choices, ignore_case=ignore_case), words(*choices))
 
 
@@ -39,7 +39,11 @@ def _optional_duration(value: object) -> float | None:
 Switch = Annotated[bool, Value("boolean", texts.parse_bool, {"type": "boolean"})]
 Workers = Annotated[
     int | str,
-    Value('`"auto"` or whole number', texts.parse_workers, {"anyOf": [words("auto"), whole(1, 1024)]}),
+    Value(
+        '`"auto"` or whole number',
+        texts.parse_workers,
+        {"anyOf": [*words("auto")["anyOf"], whole(1, 1024)]},
+    ),
 ]
 
 # No wait may be switched off: without its deadline one silent peer would hold its connection for ever.

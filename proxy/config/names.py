@@ -45,18 +45,26 @@ def parse_host_name(value: str) -> str:
     text = value.lower() if value.isascii() else value
     try:
         # The underscore is outside IDNA; another letter in its place lets the library check all the rest.
-        checked = idna.encode(text.replace("_", "a") if text.isascii() else text, uts46=True, std3_rules=True)
-    except (idna.IDNAError, UnicodeError) as error:
-        reason = str(error).rstrip(".")
-        raise UnacceptableError(_EXPECTED, reason[:1].lower() + reason[1:]) from error
+        checked = idna.encode(
+            text.replace("_", "a") if text.isascii() and "xn--" not in text else text,
+            uts46=True,
+            std3_rules=True,
+        )
+    except UnicodeError as error:
+        raise UnacceptableError(_EXPECTED, _reason(error)) from error
     name = (text if text.isascii() else checked.decode("ascii")).removesuffix(".")
-    if "_" in name and "xn--" in name:
-        raise UnacceptableError(_EXPECTED, "an international name has no underscore")
-    if len(name) > _LONGEST:
-        raise UnacceptableError(_EXPECTED, f"the name is longer than {_LONGEST} characters")
     if name.rpartition(".")[2].isdigit():
         raise UnacceptableError("a domain name or a whole IP address")
     return name
+
+
+def _reason(error: UnicodeError) -> str:
+    """Say in a few words what the IDNA library complains about."""
+    reason = str(error)
+    code_point = re.search(r"U\+[0-9A-F]{4,6}", reason)
+    if code_point:
+        return f"the character {code_point[0]} cannot be in it"
+    return reason.rstrip(".").replace("Label", "label").replace("Domain", "domain")
 
 
 def is_ip_literal(name: str) -> bool:
@@ -102,13 +110,13 @@ def _refuse_what_is_more_than_a_name(text: str) -> None:
         raise UnacceptableError(_EXPECTED, 'write ["*"] for any name')
     bare = text.strip().partition("://")[2] or text.strip()
     bare = re.split(r"[/?#]", bare, maxsplit=1)[0]
-    if text.startswith(("*.", ".")):
+    if text.startswith(("*.", ".")) and len(text) > 2:
         name = text.lstrip("*.")
         raise UnacceptableError(
             'an exact name, or ["*"] for any',
             f'wildcards need a DNS challenge: list each name, such as "www.{name}"',
         )
-    if _PATTERN_CHARACTERS & set(text):
+    if _PATTERN_CHARACTERS & set(bare):
         raise UnacceptableError(
             'an exact name, or ["*"] for any', "patterns are not supported: list each name"
         )

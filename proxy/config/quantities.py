@@ -8,7 +8,7 @@ from proxy.config.schema import Rate
 
 _DURATION_PART: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 _DURATION: Final = re.compile(rf"(?:{_DURATION_PART.pattern})+")
-_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)(B|[KMGT]i?B)")
+_SIZE: Final = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,6})?)(B|[KMGT]i?B)")
 _RATE: Final = re.compile(r"([0-9]{1,9})/([smh])")
 _LOOSE: Final = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*/?\s*(?:per\s+)?([a-z]{0,12})\s*")
 
@@ -60,8 +60,10 @@ def parse_duration(value: object, *, least: float = 0.0, most: float = 10 * YEAR
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration in the largest unit that divides it."""
+    """Write a duration in the largest unit that divides it; one minute is 60 seconds, as people write it."""
     milliseconds = round(seconds * 1000)
+    if milliseconds == 60_000:
+        return "60s"
     unit = next(unit for unit, factor in _MILLISECONDS.items() if milliseconds % factor == 0)
     return f"{milliseconds // _MILLISECONDS[unit]}{unit}" if milliseconds else "0s"
 
@@ -91,7 +93,8 @@ def parse_rate(value: object) -> Rate | None:
         return None
     match = _RATE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise UnacceptableError('a rate such as "150/m" or "10/s", or "off"', _meant(value, _RATE_WORDS, "/"))
+        meant = value.replace("r/", "/") if isinstance(value, str) else value  # nginx writes 10r/s
+        raise UnacceptableError('a rate such as "150/m" or "10/s", or "off"', _meant(meant, _RATE_WORDS, "/"))
     if int(match[1]) == 0:
         raise UnacceptableError("a rate above 0", 'write "off" to switch the limit off')
     return Rate(count=int(match[1]), seconds=_RATE_SECONDS[match[2]])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from ipaddress import ip_address
-from itertools import combinations
 from typing import Final
 
 from proxy.config.addresses import format_listen, socket_path_fits
@@ -40,11 +39,16 @@ def overlap(one: ListenAddress, other: ListenAddress) -> bool:
 
 
 def overlapping_listeners(subject: Subject) -> Iterator[Finding]:
-    """Find listeners that want each other's port."""
-    for (first_path, first), (path, address) in combinations(listeners(subject), 2):
-        if overlap(first, address):
-            taken = f"{key_text(first_path)} has {show(format_listen(first))}"
-            yield Finding(path, show(format_listen(address)), "another port", taken, needs=(first_path,))
+    """Find listeners that want the port of an earlier one."""
+    by_port: dict[int, list[tuple[Path, ListenAddress]]] = {}
+    for path, address in listeners(subject):
+        earlier = by_port.setdefault(address.port, [])
+        first = next((other for other in earlier if overlap(other[1], address)), None)
+        if first is None:
+            earlier.append((path, address))
+        else:
+            taken = f"{key_text(first[0])} has {show(format_listen(first[1]))}"
+            yield Finding(path, show(format_listen(address)), "another port", taken, needs=(first[0],))
 
 
 def no_listener(subject: Subject) -> Iterator[Finding]:

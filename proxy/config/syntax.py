@@ -10,8 +10,10 @@ from proxy.config.positions import first_repetition
 
 LARGEST_FILE: Final = 4 * 1024 * 1024  # ten thousand sites fit; what is larger is some other file
 
-# tomllib's time grows with the square of the parts of one key; no key of ours has more than five.
-_ENDLESS_KEY: Final = re.compile(r"""(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){500}""")
+# tomllib's time grows with the square of the parts of one key; no key of ours has more than five. A bare part is tried
+# from its beginning alone, and never twice: the search stays linear in a long word or string.
+_PART: Final = r"""(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_ENDLESS_KEY: Final = re.compile(rf"(?:{_PART}[ \t]*+\.[ \t]*+){{500}}")
 _PLACE: Final = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$")
 
 # What tomllib says at the beginning of a message: what that means, and what to write.

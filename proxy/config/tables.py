@@ -79,9 +79,7 @@ class ServerTable(Table):
 
 
 class TimeoutsTable(Table):
-    "Deadlines: of the whole (`hello`, `head`, `connect`, `first_byte`), or of a gap without a byte (the"
-
-    "others)."
+    """Deadlines: of the whole (`hello`, `head`, `connect`, `first_byte`), or of a gap without a byte (others)."""
 
     hello: kinds.Wait = key("The TLS handshake, without its wait for a certificate.", "5s")
     head: kinds.Wait = key("The head of a request.", "5s")

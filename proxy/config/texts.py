@@ -10,7 +10,7 @@ from proxy.config.errors import UnacceptableError
 from proxy.config.http_values import url_scheme_and_host
 
 _USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?|[0-9]{1,9}")
-_EMAIL: Final = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\"]+")
+_EMAIL: Final = re.compile(r"[^\s@,;:<>\"]+@[^\s@,;:<>\"]+")
 _LOOPBACK: Final = re.compile(r"localhost|127\.[0-9.]+|::1")
 
 

@@ -18,6 +18,7 @@ from proxy.config.interpolation import mentions_variable
 from proxy.config.site_tables import Document
 from proxy.config.unknown_keys import known_keys, meant_key, resembled_key
 
+_MOST_GUESSES: Final = 200  # a file with more unknown keys than that is no configuration of ours
 _MOST_ROUNDS: Final = 3  # what cannot be read, what is faulty, and nothing; more would be a mistake in here
 
 _EXPECTED: Final = {
@@ -34,6 +35,11 @@ class Draft:
     document: Document
     faulty: frozenset[Path] = frozenset()
     kept: dict[Path, tuple[int, ...]] = field(default_factory=dict)
+    around_faults: frozenset[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        around = (path[:length] for path in self.faulty for length in range(len(path) + 1))
+        object.__setattr__(self, "around_faults", frozenset(around))
 
     def original(self, path: Path) -> Path:
         """Return a path in the draft as a path in the file."""
@@ -41,8 +47,11 @@ class Draft:
 
     def rests_on_fault(self, finding: Finding) -> bool:
         """Tell whether a finding believes a value that is faulty itself."""
-        believed = [self.original(path) for path in (finding.path, *finding.needs)]
-        return any(_overlap(path, bad) for path in believed for bad in self.faulty)
+        return any(self._overlaps_fault(self.original(path)) for path in (finding.path, *finding.needs))
+
+    def _overlaps_fault(self, path: Path) -> bool:
+        """Tell whether a faulty value is at a path, in it or around it."""
+        return path in self.around_faults or any(path[:length] in self.faulty for length in range(len(path)))
 
 
 def validate(
@@ -65,21 +74,30 @@ def validate(
             for detail in error.errors(include_url=False):
                 place = _place_in(values, detail["loc"])
                 original = _original(place, kept)
-                findings.append(
-                    _finding(detail, original, _value_at(written, original), _value_at(values, place))
-                )
+                if detail["type"] == "extra_forbidden":
+                    findings.append(_unknown_key(original, may_guess=len(findings) < _MOST_GUESSES))
+                    faulty.add((*original[:-1], resembled_key(original)))
+                else:
+                    findings.append(
+                        _faulty_value(
+                            detail, original, _value_at(written, original), _value_at(values, place)
+                        )
+                    )
                 places.append(place)
-                faulty |= {original, (*original[:-1], resembled_key(original))}
+                faulty.add(original)
             _take_out(values, frozenset(places), kept)
         else:
             return Draft(document, frozenset(faulty), kept), findings
     return Draft(Document(), frozenset({()}), kept), findings
 
 
-def _finding(detail: ErrorDetails, path: Path, written: Any, value: Any) -> Finding:
+def _unknown_key(path: Path, *, may_guess: bool) -> Finding:
+    hint = meant_key(path) if may_guess else ""
+    return Finding(path, "an unknown key", known_keys(path[:-1]), hint)
+
+
+def _faulty_value(detail: ErrorDetails, path: Path, written: Any, value: Any) -> Finding:
     """Translate one of pydantic's errors."""
-    if detail["type"] == "extra_forbidden":
-        return Finding(path, "an unknown key", known_keys(path[:-1]), meant_key(path))
     if detail["loc"][-1] == "[key]":
         value = path[-1]
     elif is_secret(path):
@@ -134,13 +152,23 @@ def _value_at(values: Any, path: Path) -> Any:
 
 def _take_out(values: Any, paths: frozenset[Path], kept: dict[Path, tuple[int, ...]]) -> None:
     """Remove what stands at some paths, and note which elements of lists remain."""
-    for path in sorted(paths, reverse=True):  # the last element of a list first: the others keep their places
-        container = _value_at(values, path[:-1])
+    gone: dict[Path, set[str | int]] = {}
+    for path in paths:
+        gone.setdefault(path[:-1], set()).add(path[-1])
+    for place in sorted(
+        gone, key=len, reverse=True
+    ):  # from the inside out: the paths of the others stay valid
+        container = _value_at(values, place)
         if isinstance(container, list):
-            list_path = _original(path[:-1], kept)
-            indices = kept.get(list_path, tuple(range(len(container))))
-            kept[list_path] = tuple(index for place, index in enumerate(indices) if place != path[-1])
-        del container[path[-1]]
+            list_path = _original(place, kept)
+            indices = kept.get(list_path, range(len(container)))
+            kept[list_path] = tuple(
+                index for number, index in enumerate(indices) if number not in gone[place]
+            )
+            container[:] = [item for number, item in enumerate(container) if number not in gone[place]]
+        else:
+            for key in gone[place]:
+                del container[key]
 
 
 def _original(path: Path, kept: dict[Path, tuple[int, ...]]) -> Path:
@@ -149,8 +177,3 @@ def _original(path: Path, kept: dict[Path, tuple[int, ...]]) -> Path:
         indices = kept.get(result)
         result = (*result, indices[part] if indices is not None and isinstance(part, int) else part)
     return result
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
