@@ -151,7 +151,7 @@ def missed(cells: Sequence[Cell]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; exit status 1 when something needed is missing or answers wrongly."""
+    """Measure and print; exit status 1 when something needed is missing, or answers wrongly or not at all."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
     parser.add_argument("--rows", default="", help="comma-separated: " + ", ".join(row.name for row in ROWS))
     parser.add_argument("--proxies", default="nginx,foregate", help="comma-separated: " + ", ".join(KINDS))
@@ -174,10 +174,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
     if late := missed(cells):
         print("above what it must be: " + ", ".join(late))
+    broken = [f"{cell.row.name} by {cell.proxy}" for cell in cells if any(run.errors for run in cell.runs)]
+    if broken:
+        print("errors in: " + ", ".join(broken))
     if options.json:
         document = {"machine": about, "versions": versions, "cells": [cell.as_json() for cell in cells]}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
-    return 0
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

@@ -37,7 +37,11 @@ HAPROXY_SITES = {
     "    http-response cache-store micro",
     "limited": "http-request deny deny_status 429 if { sc_http_req_rate(0) gt 1 }",
 }
-FOREGATE_SITES = {"pass": 'cache = { ttl = "0s" }'}
+FOREGATE_SITES = {
+    "pass": 'cache = { ttl = "0s" }',
+    "hit": "",
+    "limited": 'rate_limit = { rate = "1/m", burst = 1 }',
+}
 CADDY_SITES = {"pass": ""}
 
 
