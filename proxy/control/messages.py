@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from dataclasses import fields as fields_of
 from typing import Final, TypeAlias
 
@@ -100,7 +100,61 @@ class Upstreams:
     messages: tuple[UpstreamMessage, ...]
 
 
-Command: TypeAlias = Attach | Configure | Listen | Unlisten | Upstreams | Serve | Ping | Drain | ReopenLogs
+@dataclass(frozen=True, slots=True)
+class SetCertificate:
+    """Serve this certificate (PEM, leaf first) for a configured name, "*" for a site for any host."""
+
+    name: str
+    chain_pem: bytes = field(repr=False)
+    key_pem: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FailCertificate:
+    """End the handshakes that wait for a name's certificate: it cannot be had at present."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetThumbprint:
+    """Answer the ACME challenges of these names with this account's thumbprint (RFC 8555 section 8.3)."""
+
+    names: tuple[str, ...]
+    thumbprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetPlaceholder:
+    """Greet CDN edges with this certificate while a name's own is being issued: a hold would wait for itself."""
+
+    chain_pem: bytes = field(repr=False)
+    key_pem: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Say Synced when everything that came before is done."""
+
+    number: int
+
+
+Command: TypeAlias = (
+    Attach
+    | Configure
+    | Listen
+    | Unlisten
+    | Upstreams
+    | SetCertificate
+    | FailCertificate
+    | SetThumbprint
+    | SetPlaceholder
+    | Sync
+    | Serve
+    | Ping
+    | Drain
+    | ReopenLogs
+)
 
 
 # Worker to supervisor.
@@ -141,7 +195,31 @@ class Leaving:
     """Somebody else told the worker to stop (SIGTERM): it drains and needs a replacement."""
 
 
-Report: TypeAlias = Ready | Applied | Refused | Pong | Leaving
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """Everything before the Sync of this number is done."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateWanted:
+    """A handshake waits for the certificate of this configured name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateUnusable:
+    """A certificate that was sent turned out to be of no use when it was first needed."""
+
+    name: str
+    reason: str
+
+
+Report: TypeAlias = (
+    Ready | Applied | Refused | Pong | Leaving | Synced | CertificateWanted | CertificateUnusable
+)
 
 _REPORTS: Final[dict[str, type[Report]]] = {
     "ready": Ready,
@@ -149,6 +227,9 @@ _REPORTS: Final[dict[str, type[Report]]] = {
     "refused": Refused,
     "pong": Pong,
     "leaving": Leaving,
+    "synced": Synced,
+    "certificate-wanted": CertificateWanted,
+    "certificate-unusable": CertificateUnusable,
 }
 _REPORT_NAMES: Final = {kind: name for name, kind in _REPORTS.items()}
 
