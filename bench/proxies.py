@@ -219,6 +219,8 @@ def running_proxy(kind: Kind, site: str, folder: Path, origin: int) -> Iterator[
         "METRICS": str(free_port()),
         "USER": getpass.getuser(),
         "SITE": kind.sites[site],
+        "HTTPS_LISTENERS": f'["127.0.0.1:{ports["https"]}"]' if "https" in kind.schemes else "[]",
+        "TLS_MODE": "files" if "https" in kind.schemes else "off",
     }
     path = _render(kind.template, folder / f"{kind.name}-{kind.template}", values)
     server = Server(kind.name, kind.command(path), folder)

@@ -33,7 +33,7 @@ class Row:
 
 
 ROWS = (
-    Row(name="hit-http", title="cache hit, http", site="hit", must=1.0, aim=0.7, switched_on=False),
+    Row(name="hit-http", title="cache hit, http", site="hit", must=1.0, aim=0.7),
     Row(
         name="hit-https",
         title="cache hit, https",
