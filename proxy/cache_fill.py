@@ -28,7 +28,6 @@ from proxy.traffic.rate_policy import RatePolicy
 
 if TYPE_CHECKING:
     from proxy.cache_gate import CacheGate, Waiter
-    from proxy.snapshot import SiteRuntime
 
 #: Statuses of an app that fails, for which a stale answer stands in (RFC 5861 section 4).
 _FAILURES = frozenset({500, 502, 503, 504})
@@ -56,6 +55,8 @@ class Fill:
         asking = lead.exchange
         self._client_lines = asking.downstream.client_lines(asking, lead.cached.fill.chain)
         self.trusted = asking.downstream.trusted
+        self.is_reserved = False
+        self.peer = asking.downstream.peer
         self.scheme = asking.downstream.scheme
         self.port = asking.downstream.port
         self.is_secure = asking.downstream.is_secure
@@ -420,11 +421,11 @@ class Fill:
         """Return none: the requests that led here were counted each."""
         return None
 
-    def misdirected(self, site: "SiteRuntime") -> bool:
+    def misdirected(self, fields: RequestFields) -> bool:
         """Say no: the requests that led here were checked."""
         return False
 
-    def has_certificate(self, site: "SiteRuntime") -> bool:
+    def has_certificate(self, fields: RequestFields) -> bool:
         """Say no: nothing is redirected from here."""
         return False
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import uvloop
@@ -13,13 +13,21 @@ from proxy.caching.store import Store
 from proxy.config.schema import Config, Log
 from proxy.deadlines import DeadlineWheel
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import DownstreamContext, Listener
+from proxy.downstream.listener import ConnectionBounds, DownstreamContext, Listener
+from proxy.downstream.proxied import Following, ProxyProtocolGate
+from proxy.downstream.tls_accept import TlsAcceptor, TlsHandshake
+from proxy.downstream.tls_certificates import CertificateStore, ServedName
+from proxy.downstream.tls_contexts import CertificateError
+from proxy.downstream.tls_hold import HeldConnections
+from proxy.downstream.tls_outcomes import HandshakeCounters
+from proxy.downstream.tls_stream import TlsBuffers
 from proxy.pipeline import Pipeline
 from proxy.snapshot import Snapshot, SnapshotParts, UpstreamTls
 from proxy.telemetry import counters
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import WorkerCounters
 from proxy.telemetry.line_writer import LineWriter
+from proxy.traffic.address import Address, parse_address
 from proxy.traffic.limiter import RateLimitStore
 from proxy.upstream.addresses import UpstreamMessage
 from proxy.upstream.balancer import Target
@@ -28,6 +36,10 @@ from proxy.upstream.pool import Pool, PoolContext
 
 #: Connections that wait to be accepted; the kernel cuts it to net.core.somaxconn.
 BACKLOG = 4096
+
+
+def _nobody(*_told: str) -> None:
+    """Tell nobody: a data plane without a supervisor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +55,9 @@ class WorkerContext:
     hash_key: bytes = b""
     gateways: tuple[bytes, ...] = ()
     site_blocks: Mapping[str, int] = field(default_factory=dict)
+    bounds: ConnectionBounds | None = None
+    certificate_wanted: Callable[[str], None] = _nobody
+    certificate_unusable: Callable[[str, str], None] = _nobody
 
 
 class DataPlane:
@@ -70,7 +85,23 @@ class DataPlane:
         )
         if context.cache is not None:
             self._pipeline.cache = CacheGate(self._pipeline, context.cache)
-        self._downstream = DownstreamContext(loop, self._wheel, self._pipeline, context.counters)
+        self._certificates = CertificateStore(
+            loop, context.certificate_wanted, clock=loop.time, report=self._unusable
+        )
+        self._handshakes = HandshakeCounters(context.counters)
+        self._held = HeldConnections()
+        self._tls_buffers = TlsBuffers()
+        self._pending: set[TlsHandshake] = set()
+        self._downstream = DownstreamContext(
+            loop,
+            self._wheel,
+            self._pipeline,
+            context.counters,
+            coverage=self._certificates,
+            bounds=context.bounds,
+            gateways=frozenset(context.gateways),
+        )
+        self._want_certificates(config)
 
     def _snapshot(self, config: Config, site_blocks: Mapping[str, int]) -> Snapshot:
         parts = SnapshotParts(
@@ -117,13 +148,96 @@ class DataPlane:
 
     async def open_listener(self, listening_socket: socket.socket, *, tls: bool, port: int) -> None:
         """Accept connections on a listening socket that other workers share."""
-        if tls:
-            raise NotImplementedError("https is not wired yet")
         listener = Listener(self._downstream, tls=tls, port=port)
+        make = self._https_factory(listener) if tls else self._http_factory(listener)
+
+        def factory() -> asyncio.Protocol:
+            if self._pipeline.snapshot.proxy_protocol:
+                return ProxyProtocolGate(self._pipeline, self._wheel, self._context.counters, make)
+            return make(None)
+
         server = await self._loop.create_server(
-            lambda: ClientConnection(listener), sock=listening_socket, backlog=BACKLOG, start_serving=True
+            factory, sock=listening_socket, backlog=BACKLOG, start_serving=True
         )
         self._servers[listening_socket] = server
+
+    def _http_factory(self, listener: Listener) -> Following:
+        return lambda source: ClientConnection(listener, source)
+
+    def _https_factory(self, listener: Listener) -> Following:
+        def application(source: Address | None) -> Callable[[], ClientConnection]:
+            return lambda: ClientConnection(listener, source)
+
+        def acceptor(source: Address | None) -> TlsAcceptor:
+            made = TlsAcceptor(
+                loop=self._loop,
+                wheel=self._wheel,
+                certificates=self._certificates,
+                application=application(source),
+                observer=self._handshakes,
+                hello_seconds=self._pipeline.snapshot.timeouts.hello,
+                held=self._held,
+                buffers=self._tls_buffers,
+                pending=self._pending,
+            )
+            if source is None:
+                made.admit = listener.admit
+                made.abandoned = listener.abandoned
+            return made
+
+        usual = acceptor(None)
+
+        def make(source: Address | None) -> asyncio.Protocol:
+            usual.hello_seconds = self._pipeline.snapshot.timeouts.hello
+            return usual.accept() if source is None else acceptor(source).accept((source.text, 0))
+
+        return make
+
+    # --- certificates
+
+    def set_certificate(self, name: str, chain_pem: bytes, key_pem: bytes) -> None:
+        """Serve a certificate for a configured name; one that cannot be used is reported and changes nothing."""
+        try:
+            self._certificates.set(name, chain_pem, key_pem)
+        except CertificateError as error:
+            self._unusable(name, error)
+
+    def fail_certificate(self, name: str) -> None:
+        """End the handshakes that wait for a name's certificate."""
+        self._certificates.fail(name)
+
+    def set_thumbprint(self, names: Sequence[str], thumbprint: str) -> None:
+        """Answer the ACME challenges of these names with this thumbprint."""
+        for name in names:
+            self._pipeline.thumbprints[name.encode()] = thumbprint.encode()
+
+    def set_placeholder(self, chain_pem: bytes, key_pem: bytes) -> None:
+        """Greet CDN edges with this certificate while a name's own is being issued."""
+        try:
+            self._certificates.set_placeholder(chain_pem, key_pem, self._is_edge)
+        except CertificateError as error:
+            self._unusable("", error)
+
+    def _is_edge(self, peer: str) -> bool:
+        address = parse_address(peer)
+        return address is not None and address.packed in self._pipeline.snapshot.cloudflare
+
+    def _unusable(self, name: str, error: CertificateError) -> None:
+        self._context.certificate_unusable(name, str(error))
+
+    def _want_certificates(self, config: Config) -> None:
+        """Derive from the configuration which names https is served for."""
+        served = [site for site in config.sites if site.tls.mode != "off"]
+        names = {
+            domain: ServedName(hold=site.tls.hold, min_version=site.tls.min_version)
+            for site in served
+            for domain in site.domains
+        }
+        any_name = next((site.domains[0] for site in served if "*" in site.domains), None)
+        default = any_name or (served[0].domains[0] if len(served) == 1 else None)
+        self._certificates.wanted(names, default)
+        for name in [name for name in self._pipeline.thumbprints if name.decode() not in names]:
+            del self._pipeline.thumbprints[name]
 
     def close_listener(self, listening_socket: socket.socket) -> None:
         """Accept no more on one socket; its connections live on."""
@@ -142,6 +256,7 @@ class DataPlane:
                 former.close(0.0)
         self._upstream_tls.forget()
         self._pipeline.snapshot = self._snapshot(config, site_blocks)
+        self._want_certificates(config)
         self._downstream.forget_derived()
         self._pool_context.response_memo.forget()
 
@@ -153,6 +268,8 @@ class DataPlane:
     async def drain(self, seconds: float) -> None:
         """Finish what is in flight within ``seconds``; close idle connections at once."""
         self._downstream.draining = True
+        for handshake in list(self._pending):
+            handshake.abort()
         for connection in list(self._downstream.connections):
             connection.close_when_idle()
         with contextlib.suppress(TimeoutError):

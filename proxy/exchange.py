@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from proxy.errors import GatewayError
 from proxy.http1.request import RequestFields
 from proxy.semantics.fields import FieldLine
+from proxy.traffic.address import Address
 from proxy.traffic.rate_policy import RatePolicy
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Downstream(Protocol):
     """The client's side of an exchange: where its request came from and where its response goes."""
 
     trusted: bool
+    is_reserved: bool
+    peer: Address
 
     @property
     def scheme(self) -> bytes:
@@ -72,12 +75,12 @@ class Downstream(Protocol):
         """Return the field lines that tell the app who the client is."""
         ...
 
-    def misdirected(self, site: "SiteRuntime") -> bool:
-        """Say whether this connection was not made for ``site``."""
+    def misdirected(self, fields: RequestFields) -> bool:
+        """Say whether this connection's certificate is not that of the requested host."""
         ...
 
-    def has_certificate(self, site: "SiteRuntime") -> bool:
-        """Say whether https would answer for ``site`` with a valid certificate now."""
+    def has_certificate(self, fields: RequestFields) -> bool:
+        """Say whether https would answer for the requested host with a certificate now."""
         ...
 
     def respond(

@@ -20,7 +20,7 @@ from proxy.exchange import Exchange
 from proxy.http1.writer import status_line
 from proxy.plans import RequestPlan
 from proxy.semantics.forwarding import same_origin_targets
-from proxy.snapshot import RouteRuntime, SiteRuntime, Snapshot
+from proxy.snapshot import RouteRuntime, Snapshot
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import NO_SITE, WorkerCounters
 from proxy.traffic.limiter import RateLimitStore
@@ -31,6 +31,8 @@ from proxy.upstream.directory import UpstreamDirectory
 from proxy.upstream.forward import Forward
 from proxy.upstream.pool import Pool
 
+CHALLENGE_PATH: Final = b"/.well-known/acme-challenge/"
+_TOKEN: Final = re.compile(rb"[A-Za-z0-9_-]{22,256}")
 #: What is accepted as a request id from a trusted peer; fit for logs and fields without escaping.
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 
@@ -59,6 +61,8 @@ class Pipeline:
         self.pool_of = pool_of
         self.pseudonym = f"foregate-{instance}".encode()
         self.cache: CacheGate | None = None
+        #: The ACME account's thumbprint for each name whose challenges are answered here.
+        self.thumbprints: dict[bytes, bytes] = {}
         self._log = log
         self._limiter = limiter
         self._on_limited = on_limited
@@ -72,7 +76,11 @@ class Pipeline:
         downstream, snapshot = exchange.downstream, exchange.snapshot
         fields = exchange.fields
         exchange.client, exchange.client_packed = downstream.client_of(fields)
-
+        if exchange.target.startswith(CHALLENGE_PATH) and self._answers_challenge(exchange):
+            return
+        if downstream.is_reserved:
+            self.refuse(exchange, 503, "Too many connections.", proxy_status="connection_limit_reached")
+            return
         site = exchange.site = snapshot.site(fields)
         if snapshot.firewall is not None and not snapshot.firewall.permits(exchange.client_packed):
             self._deny(exchange)
@@ -80,7 +88,7 @@ class Pipeline:
         if site is None:
             self._unknown_host(exchange)
             return
-        if downstream.is_secure and downstream.misdirected(site):
+        if downstream.is_secure and not site.is_any and downstream.misdirected(fields):
             self.refuse(exchange, 421, "This connection's certificate does not cover the requested host.")
             return
         route = exchange.route = site.route(exchange.target)
@@ -93,8 +101,8 @@ class Pipeline:
             return
         if route.rate is not None and self._is_limited(exchange, route, route.rate):
             return
-        if not downstream.is_secure and snapshot.redirect_https and site.tls.mode != "off":
-            self._redirect_to_https(exchange, site)
+        if not downstream.is_secure and site.redirects_to_https and not self._came_by_https(exchange):
+            self._redirect_to_https(exchange)
             return
         if route.redirect:
             self._redirect(exchange, route)
@@ -124,6 +132,22 @@ class Pipeline:
             self.cache.wrote(exchange, tuple(same_origin_targets(exchange.fields.host, location)))
 
     # --- steps that may answer
+
+    def _answers_challenge(self, exchange: Exchange) -> bool:
+        """Answer the CA for a configured name, whatever else holds for it (RFC 8555 section 8.3).
+
+        No token is stored: whoever knows the account's thumbprint can answer every token.
+        """
+        thumbprint = self.thumbprints.get(exchange.fields.host_name)
+        token = exchange.target[len(CHALLENGE_PATH) :]
+        if thumbprint is None or _TOKEN.fullmatch(token) is None:
+            return False
+        site = exchange.site = exchange.snapshot.site(exchange.fields)
+        if site is None or site.tls.passthrough_challenges or exchange.method not in (b"GET", b"HEAD"):
+            return False
+        block = b"Content-Type: application/octet-stream\r\nCache-Control: no-store\r\n"
+        self._answer(exchange, answers.Answer(200, block, token + b"." + thumbprint))
+        return True
 
     def _deny(self, exchange: Exchange) -> None:
         site = exchange.site
@@ -162,7 +186,19 @@ class Pipeline:
         self.refuse(exchange, 429, "Too many requests.", proxy_status="http_request_denied", extra=extra)
         return True
 
-    def _redirect_to_https(self, exchange: Exchange, site: SiteRuntime) -> None:
+    def _came_by_https(self, exchange: Exchange) -> bool:
+        """Say whether the client already uses https towards a proxy in front of us: a redirect would loop for ever.
+
+        Cloudflare's "Flexible" mode is the usual case (its edge speaks http to us and tells in CF-Visitor).
+        """
+        fields, snapshot = exchange.fields, exchange.snapshot
+        if exchange.downstream.trusted and (fields.get(b"x-forwarded-proto") or b"").lower() == b"https":
+            return True
+        if exchange.downstream.peer.packed not in snapshot.cloudflare:
+            return False
+        return b'"https"' in (fields.get(b"cf-visitor") or b"")
+
+    def _redirect_to_https(self, exchange: Exchange) -> None:
         host = exchange.fields.host
         if host is None:
             self.refuse(exchange, 400, "A request without Host cannot be redirected to https.")
@@ -171,7 +207,7 @@ class Pipeline:
         port = exchange.snapshot.config.server.https[0].port
         suffix = b"" if port in (443, 0) else b":%d" % port
         target = b"/" if exchange.target == b"*" else exchange.target
-        status = 308 if exchange.downstream.has_certificate(site) else 307
+        status = 308 if exchange.downstream.has_certificate(exchange.fields) else 307
         self._answer(exchange, answers.redirect(status, b"https://%s%s%s" % (name, suffix, target)))
 
     def _redirect(self, exchange: Exchange, route: RouteRuntime) -> None:

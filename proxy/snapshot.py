@@ -16,11 +16,12 @@ from proxy.http1.request import RequestFields
 from proxy.plans import RequestPlan, make_plan
 from proxy.semantics.forwarding import RequestEdits, request_edits
 from proxy.telemetry.counters import NO_SITE, SiteCounters, WorkerCounters
+from proxy.traffic.address_ranges import AddressRanges
 from proxy.traffic.client_address import ClientHeader
 from proxy.traffic.firewall import Firewall
-from proxy.traffic.presets import trusted_proxies
+from proxy.traffic.presets import CLOUDFLARE, trusted_proxies
 from proxy.traffic.rate_policy import RatePolicy
-from proxy.traffic.router import PrefixTable, normalise_host, normalise_path, strip_path_prefix
+from proxy.traffic.router import PrefixTable, normalise_path, strip_path_prefix
 from proxy.upstream.balancer import Balancer
 from proxy.upstream.directory import UpstreamDirectory
 
@@ -104,8 +105,10 @@ class SiteRuntime:
         "_remembered",
         "config",
         "counters",
+        "hsts_line",
         "is_any",
         "label",
+        "redirects_to_https",
         "tls",
         "write_rules",
     )
@@ -118,6 +121,9 @@ class SiteRuntime:
         self.is_any = site.domains == ("*",)
         self.counters = counters
         self.label = label
+        self.redirects_to_https = False
+        hsts = site.tls.hsts
+        self.hsts_line = b"" if hsts is None else b"Strict-Transport-Security: max-age=%d\r\n" % hsts
         #: What tells users apart on this site: by it, a write voids what is kept for its sender.
         self.write_rules = next((r.cache_rules for r in routes.values() if r.cache_rules is not None), None)
         self._default = routes[""]
@@ -144,13 +150,13 @@ class Snapshot:
         "_any",
         "_by_host",
         "client_header",
+        "cloudflare",
         "config",
         "firewall",
         "limits",
         "max_fields",
         "max_head_size",
         "proxy_protocol",
-        "redirect_https",
         "sites",
         "timeouts",
         "trusted",
@@ -160,12 +166,13 @@ class Snapshot:
         self.config = config
         self.limits = config.limits
         self.timeouts = config.timeouts
-        self.redirect_https = config.server.redirect_https and bool(config.server.https)
         self.client_header = ClientHeader(config.client_ip.header)
         self.trusted = trusted_proxies(config.client_ip.trusted, parts.gateways)
         self.firewall = parts.firewall(config.firewall)
-        self.proxy_protocol = config.server.proxy_protocol
-        self.sites = tuple(parts.site(site) for site in config.sites)
+        self.proxy_protocol = AddressRanges.of(config.server.proxy_protocol)
+        self.cloudflare = AddressRanges.of(CLOUDFLARE)
+        redirects = config.server.redirect_https and bool(config.server.https)
+        self.sites = tuple(parts.site(site, redirects_to_https=redirects) for site in config.sites)
         self._by_host = {
             domain.encode(): site for site in self.sites for domain in site.config.domains if domain != "*"
         }
@@ -174,13 +181,17 @@ class Snapshot:
         self.max_head_size = max(limits.head_size for limits in every)
         self.max_fields = max(limits.fields for limits in every)
 
+    def speaks_proxy_protocol(self, packed: bytes) -> bool:
+        """Say whether this peer must begin its connections with a PROXY protocol header."""
+        return bool(self.proxy_protocol) and packed in self.proxy_protocol
+
     def site(self, fields: RequestFields) -> SiteRuntime | None:
         """Return the site of a request, by its Host; without Host the site for any host."""
         try:
             return fields.derived[self]  # type: ignore[return-value]  # under such a key there is nothing else
         except KeyError:
             host = fields.host
-            site = self._any if host is None else self._by_host.get(normalise_host(host), self._any)
+            site = self._any if host is None else self._by_host.get(fields.host_name, self._any)
             fields.derived[self] = site
             return site
 
@@ -207,11 +218,13 @@ class SnapshotParts:
         self._lists = lists
         self.gateways = tuple(gateways)
 
-    def site(self, site: schema.Site) -> SiteRuntime:
+    def site(self, site: schema.Site, *, redirects_to_https: bool) -> SiteRuntime:
         """Compile a site with its routes."""
         routes = {route.path: self._route(site, route) for route in site.routes}
         counters = self._counters.site(self._blocks.get(site.name, NO_SITE))
-        return SiteRuntime(site, routes, counters, label=site.name.encode())
+        runtime = SiteRuntime(site, routes, counters, label=site.name.encode())
+        runtime.redirects_to_https = redirects_to_https and site.tls.mode != "off"
+        return runtime
 
     def _route(self, site: schema.Site, route: schema.Route) -> RouteRuntime:
         rate = None

@@ -22,7 +22,6 @@ from proxy.traffic.rate_policy import RatePolicy
 
 if TYPE_CHECKING:
     from proxy.downstream.listener import Listener
-    from proxy.snapshot import SiteRuntime
 
 #: A client that has shut down its sending side gets this long for its answer (seconds): some tools do, and then read.
 HALF_CLOSED_SECONDS: Final = 5.0
@@ -32,22 +31,41 @@ _NO_ADDRESS: Final = Address(b"", "")
 class ClientConnection(ResponseWriter):
     """The server's side of one HTTP/1.1 connection."""
 
-    __slots__ = ("_bucket", "_bucket_rate", "_client", "_client_lines", "peer", "trusted")
+    __slots__ = (
+        "_bucket",
+        "_bucket_rate",
+        "_client",
+        "_client_lines",
+        "_server_name",
+        "is_counted",
+        "is_reserved",
+        "named_by_proxy",
+        "peer",
+        "trusted",
+    )
 
-    def __init__(self, listener: "Listener") -> None:
+    def __init__(self, listener: "Listener", source: Address | None = None) -> None:
+        """``source`` is the client's address where a PROXY protocol header named it."""
         super().__init__(listener)
-        self.peer: Address = _NO_ADDRESS
+        self.peer: Address = source or _NO_ADDRESS
+        self.named_by_proxy = source is not None
+        self.is_counted = False
+        self.is_reserved = False  # one of the few places that are kept free for ACME challenges
         self.trusted = False
         self._client = (b"", b"")
         self._bucket: int | None = None
         self._bucket_rate: RatePolicy | None = None
         self._client_lines = b""
+        self._server_name: bytes | None = None
 
     # --- the transport's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start waiting for the first request."""
         self._transport = cast("asyncio.Transport", transport)
+        if self._listener.tls:
+            server_name = transport.get_extra_info("server_name")
+            self._server_name = server_name.encode() if server_name is not None else None
         if self._listener.opened(self, self._transport):
             self._wait(WaitingFor.HEAD, self._listener.pipeline.snapshot.timeouts.head)
 
@@ -171,13 +189,15 @@ class ClientConnection(ResponseWriter):
             self._client_lines = client_lines(exchange.client, exchange.client, b"")
         return self._client_lines
 
-    def misdirected(self, site: "SiteRuntime") -> bool:
-        """Say whether the certificate of this connection does not cover ``site`` (RFC 9110 section 15.5.20)."""
-        return self._listener.misdirected(self._transport, site)
+    def misdirected(self, fields: RequestFields) -> bool:
+        """Say whether this connection's certificate is not that of the requested host (RFC 9110 15.5.20)."""
+        return fields.host_name != self._server_name and self._listener.misdirected(
+            self._server_name, fields.host_name
+        )
 
-    def has_certificate(self, site: "SiteRuntime") -> bool:
-        """Say whether https would answer for ``site`` with a valid certificate now."""
-        return self._listener.has_certificate(site)
+    def has_certificate(self, fields: RequestFields) -> bool:
+        """Say whether https would answer for the requested host with a certificate now."""
+        return self._listener.has_certificate(fields.host_name)
 
     def _new_exchange(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> Exchange:
         snapshot = self._listener.pipeline.snapshot

@@ -1,33 +1,60 @@
-"""What all connections of one listening socket share, and the connections that are open."""
+"""What all connections of one listening socket share, and who may connect at all."""
 
 import asyncio
 import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.deadlines import DeadlineWheel
 from proxy.http1.memo import FieldMemo
 from proxy.http1.request import RequestFields
 from proxy.telemetry import counters
 from proxy.telemetry.counters import WorkerCounters
-from proxy.traffic.address import parse_address
+from proxy.traffic.address import Address, parse_address
+from proxy.traffic.connection_limits import Admission, ConnectionCounter
+from proxy.traffic.limiter import bucket_fingerprint, client_identity
 
 if TYPE_CHECKING:
     from proxy.downstream.connection import ClientConnection
     from proxy.pipeline import Pipeline
-    from proxy.snapshot import SiteRuntime
+
+#: Of so many connections, the oldest ones, the longest idle gives way when there are too many.
+IDLE_CANDIDATES: Final = 64
+_NO_ADDRESS: Final = Address(b"", "")
 
 
 class Coverage(Protocol):
-    """What is known about certificates: which names a connection was made for, and which could be made."""
+    """What is known about certificates: which names one stands for, and for which there is one."""
 
-    def misdirected(self, transport: asyncio.Transport, site: "SiteRuntime") -> bool:
-        """Say whether the connection's certificate does not cover ``site``."""
+    def same_certificate(self, server_name: str | None, host: str) -> bool:
+        """Say whether the certificate that ``server_name`` was greeted with is also the one of ``host``."""
         ...
 
-    def has_certificate(self, site: "SiteRuntime") -> bool:
-        """Say whether there is a valid certificate for ``site``."""
+    def has(self, name: str) -> bool:
+        """Say whether there is a certificate for a configured name."""
         ...
+
+
+class ConnectionBounds:
+    """How many connections may be open; ``in_worker`` bounds this process, ``counter`` sees all of them."""
+
+    __slots__ = ("counter", "exempt", "in_all", "in_worker", "scope")
+
+    def __init__(
+        self,
+        counter: ConnectionCounter,
+        scope: bytes,
+        *,
+        in_all: int,
+        in_worker: int,
+        exempt: frozenset[bytes] = frozenset(),
+    ) -> None:
+        """``scope`` keys the clients' fingerprints; ``exempt`` are packed addresses that many clients share."""
+        self.counter = counter
+        self.scope = scope
+        self.in_all = in_all
+        self.in_worker = in_worker
+        self.exempt = exempt
 
 
 class DownstreamContext:
@@ -35,10 +62,12 @@ class DownstreamContext:
 
     __slots__ = (
         "_closed",
+        "bounds",
         "connections",
         "counters",
         "coverage",
         "draining",
+        "gateways",
         "loop",
         "pipeline",
         "request_memo",
@@ -51,16 +80,22 @@ class DownstreamContext:
         wheel: DeadlineWheel,
         pipeline: "Pipeline",
         worker_counters: WorkerCounters,
+        *,
         coverage: Coverage | None = None,
+        bounds: ConnectionBounds | None = None,
+        gateways: frozenset[bytes] = frozenset(),
     ) -> None:
         self.loop = loop
         self.wheel = wheel
         self.pipeline = pipeline
         self.counters = worker_counters
         self.coverage = coverage
+        self.bounds = bounds
+        self.gateways = gateways
         self.draining = False
         self._closed = asyncio.Event()
-        self.connections: set[ClientConnection] = set()
+        #: All open connections, oldest first.
+        self.connections: dict[ClientConnection, None] = {}
         #: Parsed field sections by minor version: what is valid in one may not be in the other.
         self.request_memo: tuple[FieldMemo[RequestFields], FieldMemo[RequestFields]] = (
             FieldMemo(),
@@ -75,7 +110,7 @@ class DownstreamContext:
 
     def forget(self, connection: "ClientConnection") -> None:
         """Take a closed connection out."""
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         if not self.connections:
             self._closed.set()
 
@@ -120,32 +155,119 @@ class Listener:
         """Say whether connections are to end after their current request."""
         return self._context.draining
 
+    # --- arrivals
+
+    def admit(self, raw: asyncio.Transport) -> bool:
+        """Decide at accept, before any TLS, whether a connection may stay; count it if so."""
+        address = _address_of(raw)
+        snapshot = self.pipeline.snapshot
+        if snapshot.speaks_proxy_protocol(address.packed):
+            return True  # its header named the client; the connection is counted when its TLS stands
+        trusted = address.packed in snapshot.trusted
+        if not trusted and snapshot.firewall is not None and not snapshot.firewall.permits(address.packed):
+            self.counters.add(counters.REFUSED_BY_FIREWALL)
+            return False
+        return self._count(address, trusted=trusted) is not None
+
+    def abandoned(self, raw: asyncio.Transport) -> None:
+        """Give back an admitted connection that ended before its handshake was done."""
+        address = _address_of(raw)
+        if not self.pipeline.snapshot.speaks_proxy_protocol(address.packed):
+            self._uncount(address)
+
     def opened(self, connection: "ClientConnection", transport: asyncio.Transport) -> bool:
-        """Take a new connection in; False when it was turned away."""
-        peername = transport.get_extra_info("peername")
-        address = parse_address(peername[0]) if isinstance(peername, tuple) else None
-        if address is not None:
-            connection.came_from(address, trusted=address.packed in self.pipeline.snapshot.trusted)
-        self._context.connections.add(connection)
+        """Take a new connection in; False when it was turned away (and is closed)."""
+        address = connection.peer if connection.peer.packed else _address_of(transport)
+        trusted = address.packed in self.pipeline.snapshot.trusted
+        connection.came_from(address, trusted=trusted)
+        counted_before = self.tls and not connection.named_by_proxy
+        admission = Admission.ADMITTED if counted_before else self._count(address, trusted=trusted)
+        if admission is None:
+            transport.abort()
+            return False
+        connection.is_counted = True
+        connection.is_reserved = admission is Admission.RESERVED
+        self._context.connections[connection] = None
         self.counters.add(counters.HTTPS_OPENED if self.tls else counters.HTTP_OPENED)
+        if address.packed in self._context.gateways:
+            self.counters.add(counters.GATEWAY_PEERS)
         return True
 
     def closed(self, connection: "ClientConnection", *, upgraded: bool) -> None:
         """Forget a connection."""
+        if not connection.is_counted:
+            return
         self._context.forget(connection)
+        self._uncount(connection.peer)
         self.counters.add(counters.HTTPS_CLOSED if self.tls else counters.HTTP_CLOSED)
         if upgraded:
             self.counters.add(counters.UPGRADED_CLOSED)
 
-    def misdirected(self, transport: asyncio.Transport, site: "SiteRuntime") -> bool:
-        """Say whether the connection's certificate does not cover ``site``."""
-        coverage = self._context.coverage
-        return coverage is not None and coverage.misdirected(transport, site)
+    def _count(self, address: Address, *, trusted: bool) -> Admission | None:
+        """Count a connection; None when it is one too many and has to go."""
+        bounds = self._context.bounds
+        if bounds is None:
+            return Admission.ADMITTED
+        per_client = self.pipeline.snapshot.limits.connections_per_ip
+        full = len(self._context.connections) >= bounds.in_worker
+        in_all = 0 if full else bounds.in_all
+        client = None if trusted else self._client(address)
+        admission = bounds.counter.opened(client, per_client=per_client, in_all=in_all, plain=not self.tls)
+        if admission in (Admission.FULL, Admission.RESERVED) and self._close_longest_idle():
+            if admission is Admission.RESERVED:
+                return Admission.ADMITTED
+            admission = bounds.counter.opened(
+                client, per_client=per_client, in_all=1 << 40, plain=not self.tls
+            )
+        if admission is Admission.CLIENT_FULL:
+            self.counters.add(counters.REFUSED_PER_ADDRESS)
+            return None
+        if admission is Admission.FULL:
+            self.counters.add(counters.CLOSED_AT_LIMIT)
+            return None
+        return admission
 
-    def has_certificate(self, site: "SiteRuntime") -> bool:
-        """Say whether https would answer for ``site`` with a valid certificate now."""
+    def _uncount(self, address: Address) -> None:
+        bounds = self._context.bounds
+        if bounds is not None:
+            trusted = address.packed in self.pipeline.snapshot.trusted
+            bounds.counter.closed(None if trusted else self._client(address))
+
+    def _client(self, address: Address) -> int | None:
+        """Return the fingerprint that a client's connections are counted under; None for who is not counted."""
+        bounds = self._context.bounds
+        if bounds is None or not address.packed or address.packed in bounds.exempt:
+            return None
+        prefix = self.pipeline.snapshot.config.rate_limit.ipv6_prefix
+        return bucket_fingerprint(bounds.scope, client_identity(address.packed, prefix))
+
+    def _close_longest_idle(self) -> bool:
+        """Make room: close the connection that waits longest for a request, among the oldest ones."""
+        longest: ClientConnection | None = None
+        for number, connection in enumerate(self._context.connections):
+            if number >= IDLE_CANDIDATES:
+                break
+            if connection.is_idle and (longest is None or connection.deadline < longest.deadline):
+                longest = connection
+        if longest is None:
+            return False
+        self.counters.add(counters.CLOSED_AT_LIMIT)
+        longest.abort()
+        return True
+
+    # --- certificates
+
+    def misdirected(self, server_name: bytes | None, host: bytes) -> bool:
+        """Say whether the certificate of a connection made for ``server_name`` is not that of ``host``."""
         coverage = self._context.coverage
-        return coverage is not None and coverage.has_certificate(site)
+        if coverage is None:
+            return False
+        return not coverage.same_certificate(server_name.decode() if server_name else None, host.decode())
+
+    def has_certificate(self, host: bytes) -> bool:
+        """Say whether https would answer for ``host`` with a certificate now."""
+        coverage = self._context.coverage
+        return coverage is not None and coverage.has(host.decode())
 
     def date_line(self) -> bytes:
         """Return a Date field line for now (RFC 9110 section 6.6.1)."""
@@ -154,3 +276,8 @@ class Listener:
             self._date_second = second
             self._date = b"Date: %s\r\n" % formatdate(second, usegmt=True).encode()
         return self._date
+
+
+def _address_of(transport: asyncio.Transport) -> Address:
+    peername = transport.get_extra_info("peername")
+    return (parse_address(peername[0]) if isinstance(peername, tuple) else None) or _NO_ADDRESS

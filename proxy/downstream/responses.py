@@ -72,6 +72,8 @@ class ResponseWriter(RequestReader):
             framing = self._framing(exchange, len(content), complete=complete, bodiless=bodiless)
         if not has_date:
             framing += self._listener.date_line()
+        if self._listener.tls and exchange.site is not None:
+            framing += exchange.site.hsts_line
         if self._close or self._listener.draining:
             self._close = True
             framing += b"Connection: close\r\n"
@@ -98,6 +100,8 @@ class ResponseWriter(RequestReader):
         exchange.status = status
         exchange.head_sent = True
         exchange.sent = len(content)
+        if self._listener.tls and exchange.site is not None:
+            lines += exchange.site.hsts_line
         if self._close or self._listener.draining:
             self._close = True
             lines += b"Connection: close\r\n"

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from proxy.errors import MessageError
 from proxy.http1 import grammar
+from proxy.semantics.authority import host_name
 from proxy.semantics.fields import HOP_BY_HOP, FieldLine, list_members
 
 #: Longest request target that is accepted, in octets; above it 414 (RFC 9112 section 3 wants at least 8,000).
@@ -33,6 +34,8 @@ class RequestFields:
     #: Whether the client keeps the connection after this request (RFC 9112 section 9.3).
     persists: bool = True
     content_type: bytes = b""
+    #: The host of Host as sites are kept under; empty without Host.
+    host_name: bytes = b""
     size: int = 0
     #: Derived forms kept by their users under a key of their own, never holding anything of one request or
     #: one client.
@@ -112,9 +115,11 @@ def parse_request_fields(section: bytes, minor_version: int, max_fields: int) ->
         by_name.setdefault(lower, []).append(value)
     connection = frozenset(m for v in by_name.get(b"connection", ()) for m in list_members(v))
     length, chunked = _framing(by_name, minor_version)
+    host = _host(by_name.get(b"host", []), minor_version)
     return RequestFields(
         lines=lines,
-        host=_host(by_name.get(b"host", []), minor_version),
+        host=host,
+        host_name=host_name(host) if host is not None else b"",
         content_length=length,
         chunked=chunked,
         connection=connection,

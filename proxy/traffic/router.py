@@ -14,15 +14,6 @@ _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 _Value = TypeVar("_Value")
 
 
-def normalise_host(authority: bytes) -> bytes:
-    """Return the host of host[:port] in the form that sites are kept under: lower case, no port, no
-    trailing dot."""
-    host = authority.lower()
-    if host[:1] == b"[":
-        return host[: host.find(b"]") + 1]
-    return host.partition(b":")[0].rstrip(b".")
-
-
 def normalise_path(target: bytes) -> bytes:
     """Return the path of an origin-form target in the form that rules are compared with; "*" stays as it
     is."""

@@ -29,6 +29,7 @@ from proxy.semantics.fields import IDEMPOTENT_METHODS, FieldLine
 from proxy.semantics.forwarding import response_block
 from proxy.upstream.balancer import Target
 from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.happy_eyeballs import Race
 from proxy.upstream.health import FailureStage
 from proxy.upstream.pool import Attempt
 
@@ -72,7 +73,7 @@ class Forward:
         self._route = route
         self._plan = plan
         self._connection: UpstreamConnection | None = None
-        self._attempt: Attempt | None = None
+        self._attempt: Attempt | Race | None = None
         self._target: Target | None = None
         self._tried: tuple[Target, ...] = ()
         self._only_new = False
@@ -110,13 +111,30 @@ class Forward:
             if connection is not None:
                 self._send(connection)
                 return
-        self._attempt = pool.connect(self, timeouts.connect)
+        other = route.balancer.alternate(target, loop_time, self._tried)
+        if other is None:
+            self._attempt = pool.connect(self, timeouts.connect)
+        else:
+            self._attempt = Race(self, self._pipeline.pool_of, target, other, timeouts.connect)
 
     def _no_target(self) -> GatewayError:
         fault = self._pipeline.directory.fault(self._route.config)
         if not self._route.balancer.members:
             return UnresolvedError(fault or "the upstream's name has no address yet")
         return NothingLeftError("every address was tried")
+
+    def retarget(self, target: Target) -> None:
+        """Go on with the address that won a race, or that was the last to fail in it."""
+        if target is not self._target:
+            self._release()
+            self._target = target
+            target.in_flight += 1
+
+    def runner_failed(self, target: Target, error: GatewayError) -> None:
+        """Count an address that failed while another still connects."""
+        target.health.failed(self._pipeline.loop.time(), FailureStage.CONNECT, error.kind)
+        self._count_failure(error)
+        self._tried = (*self._tried, target)
 
     def connected(self, connection: UpstreamConnection) -> None:
         """Take the connection and send the request."""

@@ -3,14 +3,23 @@
 import asyncio
 import hashlib
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from proxy.caching.store import CacheDescriptors, Store
 from proxy.config.schema import Config
-from proxy.control.messages import CACHE_LIFE, CACHE_LOCKS, CACHE_MEMORY, LIMITER_LOCKS, LIMITER_TABLE
+from proxy.control.messages import (
+    CACHE_LIFE,
+    CACHE_LOCKS,
+    CACHE_MEMORY,
+    LIMITER_LOCKS,
+    LIMITER_TABLE,
+    CertificateUnusable,
+    CertificateWanted,
+    Report,
+)
 from proxy.data_plane import DataPlane, WorkerContext
 from proxy.telemetry.counters import WorkerCounters
 from proxy.traffic.gateway import default_gateways
@@ -37,6 +46,22 @@ class Plane(Protocol):
 
     def upstream_changed(self, message: UpstreamMessage) -> None:
         """Take over what is known about an upstream's name or address."""
+        ...
+
+    def set_certificate(self, name: str, chain_pem: bytes, key_pem: bytes) -> None:
+        """Serve a certificate for a configured name."""
+        ...
+
+    def fail_certificate(self, name: str) -> None:
+        """End the handshakes that wait for a name's certificate."""
+        ...
+
+    def set_thumbprint(self, names: Sequence[str], thumbprint: str) -> None:
+        """Answer the ACME challenges of these names with this thumbprint."""
+        ...
+
+    def set_placeholder(self, chain_pem: bytes, key_pem: bytes) -> None:
+        """Greet CDN edges with this certificate while a name's own is being issued."""
         ...
 
     def stop_accepting(self) -> None:
@@ -71,6 +96,7 @@ class Surroundings:
     counters: WorkerCounters
     memory: Mapping[str, int]
     secret: bytes
+    report: Callable[[Report], None]
 
 
 PlaneFactory = Callable[[asyncio.AbstractEventLoop, Config, Mapping[str, int], Surroundings], Plane]
@@ -96,6 +122,8 @@ def data_plane(
         hash_key=_derived(given.secret, b"balancing"),
         gateways=tuple(_gateways()),
         site_blocks=site_blocks,
+        certificate_wanted=lambda name: given.report(CertificateWanted(name)),
+        certificate_unusable=lambda name, reason: given.report(CertificateUnusable(name, reason)),
     )
     return DataPlane(loop, config, context)
 

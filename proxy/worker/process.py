@@ -92,6 +92,16 @@ class Worker:
             case control.Upstreams():
                 for message in command.messages:
                     self._configured_plane.upstream_changed(message)
+            case control.SetCertificate():
+                self._configured_plane.set_certificate(command.name, command.chain_pem, command.key_pem)
+            case control.FailCertificate():
+                self._configured_plane.fail_certificate(command.name)
+            case control.SetThumbprint():
+                self._configured_plane.set_thumbprint(command.names, command.thumbprint)
+            case control.SetPlaceholder():
+                self._configured_plane.set_placeholder(command.chain_pem, command.key_pem)
+            case control.Sync():
+                self._channel.send(control.Synced(command.number))
             case control.Serve():
                 gc.freeze()  # what is there now stays: the collector need not look at it again
                 self._channel.send(control.Ready(self._generation))
@@ -114,7 +124,9 @@ class Worker:
         memory = dict(zip(command.regions, descriptors, strict=True))
         region = SharedMemory.attach(memory.pop(COUNTERS_KIND), COUNTERS_KIND, layout=COUNTERS_LAYOUT)
         counters = WorkerCounters(region.words)
-        self._surroundings = Surroundings(command.worker, counters, memory, command.secret)
+        self._surroundings = Surroundings(
+            command.worker, counters, memory, command.secret, self._channel.send
+        )
 
     def _configure(self, command: control.Configure) -> None:
         """Use a snapshot; the first must succeed, a later one that fails leaves the former in use."""

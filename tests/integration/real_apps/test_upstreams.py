@@ -128,3 +128,14 @@ def test_an_address_that_fails_its_probes_gets_no_requests(apps: dict[str, App],
     in_a_row = 0
     while in_a_row < 20:  # two healthy addresses would take turns
         in_a_row = in_a_row + 1 if front.ask("GET", "/").body == b"node" else 0
+
+
+def test_an_address_that_does_not_even_refuse_is_overtaken(files: Path, open_gate: OpenGate) -> None:
+    with running_app("node", files) as app, socket.socket(socket.AF_INET6) as silent:
+        silent.bind(("::1", app.port))
+        silent.listen(0)
+        # A full backlog drops every further SYN.
+        with socket.create_connection(("::1", app.port)):
+            more = 'timeouts = { connect = "10m" }\n'
+            front = Front("dual", open_gate("dual.test", [f"http://localhost:{app.port}"], more))
+            assert [front.ask("POST", "/upload", body=b"x").status for _ in range(20)] == [200] * 20
