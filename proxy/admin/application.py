@@ -40,7 +40,7 @@ def _application(routes: list[Route], *middleware: Middleware) -> Starlette:
 
 def _monitoring_routes(operations: Operations) -> list[Route]:
     async def metrics(request: Request) -> Response:
-        content, media_type = operations.metrics(request.headers.get("accept", ""))
+        content, media_type = await operations.metrics(request.headers.get("accept", ""))
         return Response(content, headers={"content-type": media_type})
 
     async def healthz(_request: Request) -> Response:

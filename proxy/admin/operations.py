@@ -18,14 +18,14 @@ class ReloadOutcome:
 
 
 class Operations(Protocol):
-    """The supervisor, as its operator sees it; everything here is quick except `reload`."""
+    """The supervisor, as its operator sees it."""
 
     @property
     def ready(self) -> bool:
         """Tell whether connections are served and will go on being served."""
         ...
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Render the metrics for an Accept field; return them with their media type."""
         ...
 

@@ -17,6 +17,7 @@ import asyncio
 import os
 import pickle
 import socket
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -171,9 +172,7 @@ class WorkerChannel(_Channel):
         self._post(encode_report(report), ())
 
     def _receive(self) -> None:
-        packet, descriptors, flags, _ = socket.recv_fds(
-            self._socket, _LARGEST_PACKET + 1, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-        )
+        packet, descriptors, flags = _receive_with_descriptors(self._socket)
         if not packet:
             self._lost()
             return
@@ -190,6 +189,17 @@ class WorkerChannel(_Channel):
 def channel_pair() -> tuple[socket.socket, socket.socket]:
     """Make the two ends: the supervisor's and the worker's."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def _receive_with_descriptors(end: socket.socket) -> tuple[bytes, list[int], int]:
+    """Receive a packet, its descriptors (closed on exec, which socket.recv_fds leaves out), and the flags."""
+    space = socket.CMSG_SPACE(_MOST_DESCRIPTORS * array("i").itemsize)
+    packet, ancillary, flags, _ = end.recvmsg(_LARGEST_PACKET + 1, space, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    return packet, descriptors.tolist(), flags
 
 
 def _memfd_with(content: bytes) -> int:

@@ -18,7 +18,7 @@ LIMITER_LOCKS: Final = "limiter-locks"
 CACHE_MEMORY: Final = "cache-memory"
 CACHE_LOCKS: Final = "cache-locks"
 CACHE_LIFE: Final = "cache-life"
-_LONGEST_TEXT: Final = 500
+_LONGEST_TEXT: Final = 300  # JSON may take 12 octets for a character
 _LARGEST_NUMBER: Final = 2**53  # what a JSON reader and a metric take without a loss
 
 

@@ -13,6 +13,7 @@ import socket
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -108,6 +109,15 @@ class Children:
     def close(self) -> None:
         """Stop taking SIGCHLD."""
         self._loop.remove_signal_handler(signal.SIGCHLD)
+
+
+def keep_descriptors() -> None:
+    """Keep every descriptor but the standard ones from children, whatever this process was started with."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor > 2:
+            with suppress(OSError):  # the folder that is being read is closed by now
+                os.set_inheritable(descriptor, False)
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:

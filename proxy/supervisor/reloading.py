@@ -20,6 +20,7 @@ from proxy.telemetry import process_log
 
 _log = process_log.logger("supervisor")
 
+_AT_START = ("server.user:", "cache.size:")
 APPLY_PATIENCE = 10.0  # seconds for a worker to take a snapshot over
 
 
@@ -31,7 +32,7 @@ def log_warnings(loaded: Loaded) -> None:
 
 def _with_its_time(change: str) -> str:
     """Say which change a running instance cannot make."""
-    return f"{change} (from the next start on)" if change.startswith("server.user:") else change
+    return f"{change} (from the next start on)" if change.startswith(_AT_START) else change
 
 
 class Reloader:

@@ -7,7 +7,7 @@ from pathlib import Path
 from proxy.supervisor import privileges
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.listeners import Listener, endpoints, open_all
-from proxy.supervisor.processes import installation
+from proxy.supervisor.processes import installation, keep_descriptors
 from proxy.supervisor.reloading import log_warnings
 from proxy.supervisor.source import ConfigFile, Loaded
 from proxy.telemetry import process_log
@@ -31,6 +31,7 @@ def start(file: ConfigFile) -> Started:
     loaded = file.read()
     config = loaded.config
     process_log.configure(config.log.format, config.log.level)
+    keep_descriptors()
     privileges.raise_descriptor_limit()
     wanted = endpoints(config)
     listeners = open_all(endpoint for endpoint in wanted if endpoint.address is not None)

@@ -30,47 +30,15 @@ STATUS_LABELS: Final = (*map(str, STATUS_CODES), "other")
 
 # Upper bounds in seconds; a last bucket takes what is longer than all of them.
 DURATION_BOUNDS: Final = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 _BUCKETS: Final = len(DURATION_BOUNDS) + 1
 
 BYPASS_REASONS: Final = (
-    *(
-        "disabled",
-        "method",
-        "upgrade",
-        "content",
-        "range",
-        "credentials",
-        "no-store",
-        "private",
-        "set-cookie",
-    ),
-    *(
-        "vary",
-        "status",
-        "expired",
-        "too-large",
-        "truncated",
-        "invalidated",
-        "known-uncacheable",
-        "busy",
-        "other",
-    ),
+    *("disabled", "method", "upgrade", "content", "range", "precondition", "credentials", "no-store"),
+    *("private", "set-cookie", "vary", "status", "expired", "stream", "too-large", "truncated"),
+    *("invalidated", "known-uncacheable", "busy", "other"),
 )
 UPSTREAM_ERRORS: Final = (
     *("unresolved", "unhealthy", "refused", "connect-timeout", "first-byte-timeout", "read-timeout"),

@@ -17,6 +17,9 @@ from proxy.telemetry.totals import Totals
 
 _Samples = Iterable[tuple[Sequence[str], float]]
 _NANOSECONDS = 1_000_000_000
+_FEW = (
+    2  # with so many values, a site's counter shows its zeros; with thousands of sites, more would be a flood
+)
 _REQUEST_LABELS = tuple((code, outcome) for code in STATUS_LABELS for outcome in CACHE_OUTCOMES)
 _BUCKET_LABELS = (*map(str, DURATION_BOUNDS), "+Inf")
 
@@ -112,6 +115,7 @@ def _site_families(sites: Mapping[str, Sequence[int]]) -> Iterator[Family]:
                 ((site, label)[: len(metric.labels)], words[place])
                 for site, words in sites.items()
                 for label, place in places.items()
+                if words[place] or len(places) <= _FEW
             ],
         )
 

@@ -1,0 +1,103 @@
+"""Reports: what is written is read again, and nothing else is."""
+
+import json
+import pickle
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config.schema import Config
+from proxy.control import messages
+from proxy.control.messages import (
+    LARGEST_REPORT,
+    Applied,
+    CertificateUnusable,
+    CertificateWanted,
+    ControlError,
+    Leaving,
+    Pong,
+    Ready,
+    Refused,
+    Report,
+    Synced,
+    decode_report,
+    encode_report,
+)
+
+REPORTS: list[Report] = [
+    Ready(1),
+    Applied(2),
+    Refused(3, "why not"),
+    Pong(4, 5),
+    Leaving(),
+    Synced(6),
+    CertificateWanted("a.test"),
+    CertificateUnusable("a.test", "it has expired"),
+]
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: type(report).__name__)
+def test_reports_come_back(report: Report) -> None:
+    assert decode_report(encode_report(report)) == report
+
+
+@given(st.text())
+def test_any_reason_fits(reason: str) -> None:
+    packet = encode_report(Refused(1, reason * 100))
+    assert len(packet) <= LARGEST_REPORT
+    assert decode_report(packet) == Refused(1, (reason * 100)[:300])
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"\xff",
+        b"null",
+        b"[]",
+        b"{}",
+        b'"ready"',
+        b'{"report": "reboot"}',
+        b'{"report": ["ready"]}',
+        b'{"report": "ready"}',
+        b'{"report": "ready", "generation": "1"}',
+        b'{"report": "ready", "generation": 1.0}',
+        b'{"report": "ready", "generation": true}',
+        b'{"report": "ready", "generation": -1}',
+        b'{"report": "ready", "generation": 9007199254740992}',
+        b'{"report": "ready", "generation": 1, "more": 1}',
+        b'{"report": "refused", "generation": 1, "reason": null}',
+        b"[" * 4000,
+        b'{"report": "ready", "generation": 1}' + b" " * LARGEST_REPORT,
+        pickle.dumps(Ready(1)),
+    ],
+    ids=lambda packet: repr(packet[:40]),
+)
+def test_what_a_hostile_worker_may_send_is_refused(packet: bytes) -> None:
+    with pytest.raises(ControlError):
+        decode_report(packet)
+
+
+@given(st.binary(max_size=200))
+def test_no_octets_at_all_break_the_reader(packet: bytes) -> None:
+    try:
+        decode_report(packet)
+    except ControlError:
+        return
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner)))
+def test_no_json_at_all_breaks_the_reader(value: object) -> None:
+    with pytest.raises(ControlError):
+        decode_report(json.dumps({"report": value, "generation": value}).encode())
+
+
+def test_commands_are_values() -> None:
+    command = messages.Configure(1, Config(), {"a.test": 1})
+    assert pickle.loads(pickle.dumps(command)) == command
+
+
+def test_every_kind_of_report_is_tested() -> None:
+    assert {type(report) for report in REPORTS} == set(get_args(Report))
