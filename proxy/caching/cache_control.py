@@ -1,18 +1,21 @@
 """Cache-Control, read so that what a sloppy origin server wanted forbidden stays forbidden (RFC 9111 section 5.2)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 #: RFC 9111 section 1.2.2: a delta-seconds that is too large to hold counts as 2^31.
 LARGEST_DELTA: Final = 1 << 31
+#: Longer ones are parsed each time, so that what is remembered stays small.
+_LONGEST_REMEMBERED: Final = 256
 
 # A comma or, seen from misconfigured origins, a semicolon ends a directive; quoted strings hold both.
 _DIRECTIVE: Final = re.compile(
-    rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*(?:=[ \t]*(?:\"((?:[^\"\\]|\\.)*)\"|([^\",;]*)))?[ \t]*(?:[,;]|$)"
+    rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*(?:=[ \t]*(?:\"((?:[^\"\\]|\\.)*)\"|([^\",;]*)))?[ \t]*(?:[,;]|\Z)"
 )
-_EMPTY: Final = re.compile(rb"[ \t]*(?:[,;]|$)")
+_EMPTY: Final = re.compile(rb"[ \t]*(?:[,;]|\Z)")
 _DELTA: Final = re.compile(rb"[0-9]+")
 
 
@@ -46,8 +49,19 @@ def parse_delta(argument: bytes | None) -> int:
     return LARGEST_DELTA if len(digits) > 10 else min(int(digits or b"0"), LARGEST_DELTA)
 
 
-def parse_cache_control(values: Iterable[bytes]) -> CacheControl:
-    """Parse all Cache-Control field lines of a response together."""
+def parse_cache_control(values: Sequence[bytes]) -> CacheControl:
+    """Parse all Cache-Control field lines of a response together; origins say few different things again and again."""
+    if sum(map(len, values)) <= _LONGEST_REMEMBERED:
+        return _remembered(tuple(values))
+    return _parse(values)
+
+
+@lru_cache(maxsize=256)
+def _remembered(values: tuple[bytes, ...]) -> CacheControl:
+    return _parse(values)
+
+
+def _parse(values: Iterable[bytes]) -> CacheControl:
     arguments: dict[bytes, tuple[bytes | None, ...]] = {}
     is_malformed = False
     for value in values:

@@ -7,7 +7,7 @@ from proxy.caching.key import Pairs
 from proxy.semantics.dates import parse_http_date
 
 _ENTITY_TAG: Final = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-_LIST_ITEM: Final = re.compile(rb'[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
+_LIST_ITEM: Final = re.compile(rb'[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|\Z)')
 _REST: Final = re.compile(rb"[ \t,]*")
 
 

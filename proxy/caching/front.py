@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from proxy.caching.key import Identity
-from proxy.caching.outcomes import hit_lines
+from proxy.caching.outcomes import Forward, Outcome, forwarded_lines, hit_lines
 from proxy.caching.record import SECOND, Stored
 from proxy.caching.rendering import Shaped, prefix_of, shape
 from proxy.caching.store import Found, Store
@@ -61,6 +61,11 @@ class Entry:
     def moment_lines(self, now: int) -> bytes:
         """Return Age, Cache-Status and X-Cache-Status for this moment (nanoseconds of the shared clock)."""
         return hit_lines((now - self.born) // SECOND, (self.fresh_until - now) // SECOND)
+
+    def failed_lines(self, now: int, status: int = 0) -> bytes:
+        """Return the same when it stands in for an answer that failed; `status` is the upstream's, 0 without one."""
+        lines = forwarded_lines(Outcome.STALE, Forward.STALE, status=status)
+        return b"Age: %d\r\n%b" % ((now - self.born) // SECOND, lines)
 
     def shape(self, method: bytes, identity: Identity, wall: float) -> Shaped | None:
         """Answer a GET or HEAD as `rendering.shape` does; None: it has to go to the upstream by itself."""

@@ -205,10 +205,13 @@ class Ring:
         found_position, length, until, found_key, checksum = _HEAD.unpack_from(self._octets, at)
         if found_position != position or found_key != key or length > size - offset - _HEAD.size:
             return None
-        record = bytes(self._octets[at + _HEAD.size : at + _HEAD.size + length])
+        record = self._copy(at + _HEAD.size, length)
         if words[head_at] - position > size or self._checksum(position, key, record, until) != checksum:
             return None
         return record
+
+    def _copy(self, at: int, length: int) -> bytes:
+        return bytes(self._octets[at : at + length])
 
     def _checksum(self, position: int, key: bytes, record: bytes, until: int) -> bytes:
         covered = _COVERED_HEAD.pack(position, len(record), until, key)

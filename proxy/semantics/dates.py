@@ -25,6 +25,8 @@ _MONTH_NUMBERS: Final = {name: number for number, name in enumerate(_MONTHS, 1)}
 
 _TIME: Final = rb"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)"
 _MONTH: Final = rb"(%s)" % b"|".join(_MONTHS)
+#: Only this form is of that length.
+_IMF_LENGTH: Final = 29
 _IMF_FIXDATE: Final = re.compile(
     rb"(?:%s), ([0-3][0-9]) %s ([0-9]{4}) %s GMT" % (b"|".join(_DAYS), _MONTH, _TIME)
 )
@@ -41,9 +43,8 @@ def parse_http_date(value: bytes, now: float) -> int | None:
 
     `now` (seconds since the epoch) places two-digit years: more than 50 years ahead means the past century.
     """
-    if match := _IMF_FIXDATE.fullmatch(value):
-        day, month, year, hour, minute, second = match.groups()
-        return _seconds(int(year), month, day, hour, minute, second)
+    if len(value) == _IMF_LENGTH:
+        return _parse_imf_fixdate(value)
     if match := _ASCTIME_DATE.fullmatch(value):
         month, day, hour, minute, second, year = match.groups()
         return _seconds(int(year), month, day.replace(b" ", b"0"), hour, minute, second)
@@ -55,6 +56,16 @@ def parse_http_date(value: bytes, now: float) -> int | None:
             year_number -= 100
         return _seconds(year_number, month, day, hour, minute, second)
     return None
+
+
+@lru_cache(maxsize=256)
+def _parse_imf_fixdate(value: bytes) -> int | None:
+    """Read the preferred form; remembered, since a second's responses share their Date."""
+    match = _IMF_FIXDATE.fullmatch(value)
+    if match is None:
+        return None
+    day, month, year, hour, minute, second = match.groups()
+    return _seconds(int(year), month, day, hour, minute, second)
 
 
 def _seconds(year: int, month: bytes, day: bytes, hour: bytes, minute: bytes, second: bytes) -> int | None:
