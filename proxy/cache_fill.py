@@ -20,6 +20,7 @@ from proxy.caching.policy import PASS_SECONDS, Verdict, judge
 from proxy.caching.rendering import block_to_store, refreshed_block
 from proxy.caching.ring import Put
 from proxy.caching.store import Fetched
+from proxy.clock import shared_clock
 from proxy.errors import GatewayError
 from proxy.exchange import Exchange
 from proxy.http1.request import RequestFields
@@ -54,15 +55,12 @@ class Fill:
         self._validated: Entry | None = None
         asking = lead.exchange
         self._client_lines = asking.downstream.client_lines(asking, lead.cached.fill.chain)
-        self.trusted = asking.downstream.trusted
+        self.origin = asking.downstream.origin
         self.is_reserved = False
         self.peer = asking.downstream.peer
-        self.scheme = asking.downstream.scheme
-        self.port = asking.downstream.port
-        self.is_secure = asking.downstream.is_secure
         self.tls_version = ""
         self.exchange = Exchange(
-            self, asking.snapshot, b"GET", asking.target, 1, asking.fields, time.perf_counter()
+            self, asking.snapshot, b"GET", asking.target, 1, asking.fields, shared_clock()
         )
         self.exchange.site = asking.site
         self.exchange.route = asking.route
@@ -98,7 +96,7 @@ class Fill:
         """Take the response's head: decide whether it can be kept, and pass it on."""
         self.exchange.status = status
         self.exchange.head_sent = True
-        self._arrived = _now()
+        self._arrived = shared_clock()
         if status == 304 and self._validated is not None:
             self._confirmed(block)
             return
@@ -245,7 +243,9 @@ class Fill:
             verdict=verdict,
             stamp=self._flight.stamp,
         )
-        stored = gate.store.put(waiter.found.key, waiter.cached.identity, fetched, _now()) is Put.STORED
+        stored = (
+            gate.store.put(waiter.found.key, waiter.cached.identity, fetched, shared_clock()) is Put.STORED
+        )
         if stored and self.exchange.site is not None:
             self.exchange.site.counters.stored()
         return stored
@@ -287,7 +287,7 @@ class Fill:
         if self._over:
             return
         gate = self._gate
-        gate.store.marks.set_failing(self._waiter.route.scope, _now(), 1.0)
+        gate.store.marks.set_failing(self._waiter.route.scope, shared_clock(), 1.0)
         lead = self._lead
         woken = self._close(Wake.FAILED)
         if lead is not None:
@@ -299,10 +299,10 @@ class Fill:
         """Answer stale instead of with an error of the app, where there is something."""
         lead = self._lead
         fallback = self._waiter.fallback
-        if fallback is None or _now() >= fallback.stored.error_until:
+        if fallback is None or shared_clock() >= fallback.stored.error_until:
             return False
         gate = self._gate
-        gate.store.marks.set_failing(self._flight.key, _now(), 1.0)
+        gate.store.marks.set_failing(self._flight.key, shared_clock(), 1.0)
         woken = self._close(Wake.FAILED)
         self._cancel()
         if lead is not None:
@@ -329,7 +329,7 @@ class Fill:
         self._content.clear()
         gate.budget.give_back(self._reserved)
         self._reserved = 0
-        gate.store.marks.set_uncacheable(flight.key, _now(), pass_for)
+        gate.store.marks.set_uncacheable(flight.key, shared_clock(), pass_for)
         if self.exchange.site is not None:
             self.exchange.site.counters.bypassed(reason.value)
         woken = gate.flights.head(flight, storable=False)
@@ -456,10 +456,6 @@ class Fill:
 
     def end_tunnel(self) -> None:
         """Never called: a fetch asks for no upgrade."""
-
-
-def _now() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _pairs(block: bytes) -> tuple[tuple[bytes, bytes], ...]:

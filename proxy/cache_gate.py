@@ -23,6 +23,7 @@ from proxy.caching.marks import UpstreamState
 from proxy.caching.outcomes import Forward, Outcome, Reason, bypassed_lines, forwarded_lines
 from proxy.caching.record import SECOND
 from proxy.caching.store import Found, Store
+from proxy.clock import shared_clock
 from proxy.errors import GatewayError
 from proxy.exchange import Exchange
 from proxy.plans import CachePlan, RequestPlan
@@ -39,11 +40,6 @@ POLL: Final = 0.01
 FILL_BUDGET: Final = 32 * 1024 * 1024
 #: How long a failing upstream is left alone before one request asks it again (seconds).
 FAILING_SECONDS: Final = 1.0
-
-
-def shared_clock() -> int:
-    """Read the clock that all workers share, in nanoseconds (CLOCK_BOOTTIME goes on in suspend)."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class Waiter:
@@ -143,7 +139,7 @@ class CacheGate:
         if cached.bypass is not None:
             return self._pass(exchange, cached.bypass)
         base = cached.base + exchange.client if cached.rules.key_client_address else cached.base
-        now = shared_clock()
+        now = exchange.started
         entry = self.front.lookup(base, exchange.target, cached.identity, now)
         if entry is not None:
             return self._serve(exchange, cached, entry, now, Outcome.HIT)
@@ -410,7 +406,7 @@ class CacheGate:
         site = exchange.site
         if site is None or site.write_rules is None:
             return
-        trusted = exchange.downstream.trusted
+        trusted = exchange.downstream.origin.trusted
         key = (site, trusted)
         identity = exchange.fields.derived.get(key)
         if not isinstance(identity, Identity):

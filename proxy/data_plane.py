@@ -267,11 +267,9 @@ class DataPlane:
 
     async def drain(self, seconds: float) -> None:
         """Finish what is in flight within ``seconds``; close idle connections at once."""
-        self._downstream.draining = True
         for handshake in list(self._pending):
             handshake.abort()
-        for connection in list(self._downstream.connections):
-            connection.close_when_idle()
+        self._downstream.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._downstream.all_closed()

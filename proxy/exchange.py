@@ -36,27 +36,24 @@ class ContentReceiver(Protocol):
         ...
 
 
+class Origin:
+    """How a client reached us: what a prepared upstream head depends on besides fields and route; compared by identity."""
+
+    __slots__ = ("is_secure", "port", "scheme", "trusted")
+
+    def __init__(self, scheme: bytes, port: int, *, trusted: bool) -> None:
+        self.scheme = scheme
+        self.port = port
+        self.trusted = trusted  # the peer may speak for the client
+        self.is_secure = scheme == b"https"
+
+
 class Downstream(Protocol):
     """The client's side of an exchange: where its request came from and where its response goes."""
 
-    trusted: bool
+    origin: Origin
     is_reserved: bool
     peer: Address
-
-    @property
-    def scheme(self) -> bytes:
-        """The scheme that the client used."""
-        ...
-
-    @property
-    def port(self) -> int:
-        """The port that the client connected to."""
-        ...
-
-    @property
-    def is_secure(self) -> bool:
-        """Say whether the connection is encrypted."""
-        ...
 
     @property
     def tls_version(self) -> str:
@@ -192,7 +189,7 @@ class Exchange:
         target: bytes,
         minor_version: int,
         fields: RequestFields,
-        started: float,
+        started: int,
     ) -> None:
         self.downstream = downstream
         self.snapshot = snapshot
@@ -200,7 +197,7 @@ class Exchange:
         self.target = target
         self.minor_version = minor_version
         self.fields = fields
-        self.started = started  # seconds, time.perf_counter
+        self.started = started  # nanoseconds of the shared clock
         self.site: SiteRuntime | None = None
         self.route: RouteRuntime | None = None
         self.client = b""  # address as text

@@ -9,12 +9,12 @@ connection, an app) is left to the Forward that the last step starts.
 import asyncio
 import os
 import re
-import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from proxy import answers
 from proxy.cache_gate import CacheGate
+from proxy.clock import shared_clock
 from proxy.errors import GatewayError, LoopDetectedError
 from proxy.exchange import Exchange
 from proxy.http1.writer import status_line
@@ -74,7 +74,7 @@ class Pipeline:
     def admit(self, exchange: Exchange) -> None:
         """Take a request in and see that it is answered, now or later."""
         downstream, snapshot = exchange.downstream, exchange.snapshot
-        fields = exchange.fields
+        fields, origin = exchange.fields, downstream.origin
         exchange.client, exchange.client_packed = downstream.client_of(fields)
         if exchange.target.startswith(CHALLENGE_PATH) and self._answers_challenge(exchange):
             return
@@ -88,20 +88,20 @@ class Pipeline:
         if site is None:
             self._unknown_host(exchange)
             return
-        if downstream.is_secure and not site.is_any and downstream.misdirected(fields):
+        if origin.is_secure and not site.is_any and downstream.misdirected(fields):
             self.refuse(exchange, 421, "This connection's certificate does not cover the requested host.")
             return
         route = exchange.route = site.route(exchange.target)
         if route.firewall is not None and not route.firewall.permits(exchange.client_packed):
             self._deny(exchange)
             return
-        plan = route.plan(fields, downstream.scheme, downstream.port, downstream.trusted, self.pseudonym)
+        plan = route.plan(fields, origin, self.pseudonym)
         if plan.refusal is not None:
             self.refuse(exchange, *plan.refusal, proxy_status="http_request_error")
             return
         if route.rate is not None and self._is_limited(exchange, route, route.rate):
             return
-        if not downstream.is_secure and site.redirects_to_https and not self._came_by_https(exchange):
+        if not origin.is_secure and site.redirects_to_https and not self._came_by_https(exchange):
             self._redirect_to_https(exchange)
             return
         if route.redirect:
@@ -110,9 +110,8 @@ class Pipeline:
         if plan.via_us:
             self.gateway_error(exchange, LoopDetectedError())
             return
-        exchange.is_upgrade = (
-            plan.upgrade_lines != b"" and exchange.method == b"GET" and exchange.minor_version == 1
-        )
+        if plan.upgrade_lines:
+            exchange.is_upgrade = exchange.method == b"GET" and exchange.minor_version == 1
         if (
             plan.cache is not None
             and self.cache is not None
@@ -157,7 +156,7 @@ class Pipeline:
         )
 
     def _unknown_host(self, exchange: Exchange) -> None:
-        status = 421 if exchange.downstream.is_secure else 404
+        status = 421 if exchange.downstream.origin.is_secure else 404
         self.refuse(
             exchange, status, "No site with this name is served here.", proxy_status="destination_not_found"
         )
@@ -171,7 +170,7 @@ class Pipeline:
         bucket = exchange.downstream.bucket(rate, exchange.client_packed)
         if bucket is None:
             return False
-        wait = limiter.take(bucket, rate.kind, time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        wait = limiter.take(bucket, rate.kind, exchange.started)
         if not wait:
             return False
         if self._on_limited is not None:
@@ -192,7 +191,10 @@ class Pipeline:
         Cloudflare's "Flexible" mode is the usual case (its edge speaks http to us and tells in CF-Visitor).
         """
         fields, snapshot = exchange.fields, exchange.snapshot
-        if exchange.downstream.trusted and (fields.get(b"x-forwarded-proto") or b"").lower() == b"https":
+        if (
+            exchange.downstream.origin.trusted
+            and (fields.get(b"x-forwarded-proto") or b"").lower() == b"https"
+        ):
             return True
         if exchange.downstream.peer.packed not in snapshot.cloudflare:
             return False
@@ -254,7 +256,7 @@ class Pipeline:
     def request_id(self, exchange: Exchange) -> bytes:
         """Return the id of a request: a trusted peer's, or one of our own."""
         if not exchange.request_id:
-            told = exchange.fields.get(b"x-request-id") if exchange.downstream.trusted else None
+            told = exchange.fields.get(b"x-request-id") if exchange.downstream.origin.trusted else None
             if told and _REQUEST_ID.fullmatch(told):
                 exchange.request_id = told
             else:
@@ -264,7 +266,7 @@ class Pipeline:
 
     def completed(self, exchange: Exchange) -> None:
         """Count and log an exchange that is over."""
-        seconds = time.perf_counter() - exchange.started
+        seconds = (shared_clock() - exchange.started) * 1e-9
         site = exchange.site
         counters = site.counters if site is not None else self._no_site
         counters.request(exchange.status, exchange.cache_outcome, seconds, exchange.received, exchange.sent)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.caching.key import Identity, KeyRules, fill_value, identify, key_base
 from proxy.caching.outcomes import Reason
+from proxy.exchange import Origin
 from proxy.http1.request import RequestFields
 from proxy.semantics.fields import FieldLine
 from proxy.semantics.forwarding import PreparedRequest, prepare_request
@@ -68,10 +69,8 @@ class RequestPlan:
         self.cache: CachePlan | None = None
 
 
-def make_plan(
-    route: "RouteRuntime", fields: RequestFields, scheme: bytes, port: int, *, trusted: bool, pseudonym: bytes
-) -> RequestPlan:
-    """Prepare everything for requests with these fields; ``port`` is the one that the client connected to."""
+def make_plan(route: "RouteRuntime", fields: RequestFields, origin: Origin, pseudonym: bytes) -> RequestPlan:
+    """Prepare everything for requests with these fields; ``pseudonym`` is how we name ourselves in Via."""
 
     def head_of(lines: Iterable[FieldLine]) -> RequestPlan:
         plan = RequestPlan(
@@ -80,9 +79,9 @@ def make_plan(
                 fields.connection,
                 route.request_edits,
                 host=fields.host or b"",
-                scheme=scheme,
-                port=port,
-                trusted=trusted,
+                scheme=origin.scheme,
+                port=origin.port,
+                trusted=origin.trusted,
                 pseudonym=pseudonym,
             )
         )
@@ -99,10 +98,10 @@ def make_plan(
     rules = route.cache_rules
     if rules is not None:
         pairs = tuple((lower, value) for lower, _, value in fields.lines)
-        base = key_base(scheme, (fields.host or b"").lower(), port)
+        base = key_base(origin.scheme, (fields.host or b"").lower(), origin.port)
         filled = ((lower, name, fill_value(lower, value, rules)) for lower, name, value in fields.lines)
         fill = head_of((lower, name, value) for lower, name, value in filled if value is not None)
-        plan.cache = CachePlan(base, identify(pairs, rules, trusted=trusted), rules, fill)
+        plan.cache = CachePlan(base, identify(pairs, rules, trusted=origin.trusted), rules, fill)
         if fields.has_content:
             plan.cache.bypass = Reason.CONTENT
     return plan

@@ -12,6 +12,7 @@ from typing import Final
 from proxy.caching.key import compile_rules
 from proxy.config import schema
 from proxy.config.schema import Config, Network
+from proxy.exchange import Origin
 from proxy.http1.request import RequestFields
 from proxy.plans import RequestPlan, make_plan
 from proxy.semantics.forwarding import RequestEdits, request_edits
@@ -81,17 +82,15 @@ class RouteRuntime:
         """Return the request target for the app: as it came, or without the route's prefix."""
         return strip_path_prefix(target, self.path) if self.strip_prefix else target
 
-    def plan(
-        self, fields: RequestFields, scheme: bytes, port: int, trusted: bool, pseudonym: bytes
-    ) -> RequestPlan:
+    def plan(self, fields: RequestFields, origin: Origin, pseudonym: bytes) -> RequestPlan:
         """Return the plan for a field section, made once and kept with the parsed section.
 
         The key is all that a plan is made from.
         """
-        key = (self, scheme, port, trusted)
+        key = (self, origin)
         plan = fields.derived.get(key)
         if plan is None:
-            plan = make_plan(self, fields, scheme, port, trusted=trusted, pseudonym=pseudonym)
+            plan = make_plan(self, fields, origin, pseudonym)
             fields.derived[key] = plan
         return plan  # type: ignore[return-value]  # under such a key there is nothing else
 

@@ -8,9 +8,9 @@ every client, and a layer of separate objects would cost each of them memory and
 """
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Final, cast
 
+from proxy.clock import shared_clock
 from proxy.downstream.pace import SEND_CHECK, WaitingFor
 from proxy.downstream.responses import ResponseWriter
 from proxy.exchange import Exchange
@@ -40,8 +40,8 @@ class ClientConnection(ResponseWriter):
         "is_counted",
         "is_reserved",
         "named_by_proxy",
+        "origin",
         "peer",
-        "trusted",
     )
 
     def __init__(self, listener: "Listener", source: Address | None = None) -> None:
@@ -51,7 +51,7 @@ class ClientConnection(ResponseWriter):
         self.named_by_proxy = source is not None
         self.is_counted = False
         self.is_reserved = False  # one of the few places that are kept free for ACME challenges
-        self.trusted = False
+        self.origin = listener.untrusted
         self._client = (b"", b"")
         self._bucket: int | None = None
         self._bucket_rate: RatePolicy | None = None
@@ -72,7 +72,7 @@ class ClientConnection(ResponseWriter):
     def came_from(self, peer: Address, *, trusted: bool) -> None:
         """Learn who is at the other end; ``trusted`` peers may name another client."""
         self.peer = peer
-        self.trusted = trusted
+        self.origin = self._listener.trusted if trusted else self._listener.untrusted
         self._client = (peer.text.encode(), peer.packed)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -144,28 +144,13 @@ class ClientConnection(ResponseWriter):
     # --- who is asking (Downstream)
 
     @property
-    def scheme(self) -> bytes:
-        """The scheme that the client used."""
-        return self._listener.scheme
-
-    @property
-    def port(self) -> int:
-        """The port that the client connected to."""
-        return self._listener.port
-
-    @property
-    def is_secure(self) -> bool:
-        """Say whether the connection is encrypted."""
-        return self._listener.tls
-
-    @property
     def tls_version(self) -> str:
         """The TLS version, or an empty string."""
         return cast("str", self._transport.get_extra_info("tls_version") or "") if self._listener.tls else ""
 
     def client_of(self, fields: RequestFields) -> tuple[bytes, bytes]:
         """Return the client's address as text and packed: the peer's unless a trusted peer names another."""
-        if not self.trusted:
+        if not self.origin.trusted:
             return self._client
         snapshot = self._listener.pipeline.snapshot
         header = snapshot.client_header
@@ -174,7 +159,7 @@ class ClientConnection(ResponseWriter):
 
     def bucket(self, rate: RatePolicy, packed: bytes) -> int | None:
         """Return the client's bucket, remembered for as long as the peer speaks for itself alone."""
-        if self.trusted:
+        if self.origin.trusted:
             return rate.bucket(packed)
         if rate is not self._bucket_rate:
             self._bucket_rate = rate
@@ -183,7 +168,7 @@ class ClientConnection(ResponseWriter):
 
     def client_lines(self, exchange: Exchange, chain: bytes) -> bytes:
         """Return the field lines that tell the app who the client is."""
-        if self.trusted:
+        if self.origin.trusted:
             return client_lines(exchange.client, self.peer.text.encode(), chain)
         if not self._client_lines:
             self._client_lines = client_lines(exchange.client, exchange.client, b"")
@@ -201,7 +186,7 @@ class ClientConnection(ResponseWriter):
 
     def _new_exchange(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> Exchange:
         snapshot = self._listener.pipeline.snapshot
-        return Exchange(self, snapshot, method, target, minor, fields, time.perf_counter())
+        return Exchange(self, snapshot, method, target, minor, fields, shared_clock())
 
     # --- life
 

@@ -6,6 +6,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.deadlines import DeadlineWheel
+from proxy.exchange import Origin
 from proxy.http1.memo import FieldMemo
 from proxy.http1.request import RequestFields
 from proxy.telemetry import counters
@@ -66,8 +67,8 @@ class DownstreamContext:
         "connections",
         "counters",
         "coverage",
-        "draining",
         "gateways",
+        "listeners",
         "loop",
         "pipeline",
         "request_memo",
@@ -92,7 +93,7 @@ class DownstreamContext:
         self.coverage = coverage
         self.bounds = bounds
         self.gateways = gateways
-        self.draining = False
+        self.listeners: list[Listener] = []
         self._closed = asyncio.Event()
         #: All open connections, oldest first.
         self.connections: dict[ClientConnection, None] = {}
@@ -101,6 +102,13 @@ class DownstreamContext:
             FieldMemo(),
             FieldMemo(),
         )
+
+    def drain(self) -> None:
+        """Let every connection end after its current request."""
+        for listener in self.listeners:
+            listener.draining = True
+        for connection in list(self.connections):
+            connection.close_when_idle()
 
     async def all_closed(self) -> None:
         """Wait until no connection is open."""
@@ -128,12 +136,13 @@ class Listener:
         "_date",
         "_date_second",
         "counters",
+        "draining",
         "loop",
         "pipeline",
-        "port",
         "request_memo",
-        "scheme",
         "tls",
+        "trusted",
+        "untrusted",
         "wheel",
     )
 
@@ -145,15 +154,13 @@ class Listener:
         self.counters = context.counters
         self.request_memo = context.request_memo
         self.tls = tls
-        self.scheme = b"https" if tls else b"http"
-        self.port = port
+        scheme = b"https" if tls else b"http"
+        self.trusted = Origin(scheme, port, trusted=True)
+        self.untrusted = Origin(scheme, port, trusted=False)
+        self.draining = False
+        context.listeners.append(self)
         self._date_second = 0
         self._date = b""
-
-    @property
-    def draining(self) -> bool:
-        """Say whether connections are to end after their current request."""
-        return self._context.draining
 
     # --- arrivals
 

@@ -82,7 +82,8 @@ class ProxyProtocolGate(asyncio.Protocol):
             return
         if header is not None:
             # A header that names nobody is the peer's own health check.
-            self._hand_on(header.endpoints.source if header.endpoints is not None else self._peer, self._buffer[header.size :])
+            source = header.endpoints.source if header.endpoints is not None else self._peer
+            self._hand_on(source, self._buffer[header.size :])
 
     def _hand_on(self, source: Address | None, rest: bytes) -> None:
         self._wheel.discard(self)

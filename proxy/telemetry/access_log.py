@@ -54,7 +54,7 @@ class AccessLog:
 
     def __init__(self, sink: LineSink | None, *, combined: bool, redact_query: tuple[str, ...]) -> None:
         self._sink = sink
-        self._combined = combined
+        self._line = self._combined_line if combined else self._json_line
         names = "|".join(re.escape(name) for name in redact_query)
         self._secrets = re.compile(rf"([?&;](?:{names})=)[^&;#]*", re.IGNORECASE) if names else None
         self._second = -1
@@ -64,8 +64,7 @@ class AccessLog:
         """Write the line of an exchange that is over."""
         if self._sink is None:
             return
-        line = self._combined_line if self._combined else self._json_line
-        self._sink.put(line(exchange, facts, request_id.decode(), seconds))
+        self._sink.put(self._line(exchange, facts, request_id.decode(), seconds))
 
     def _target(self, target: bytes) -> str:
         text = target[:_LONGEST_TARGET].decode("latin-1")

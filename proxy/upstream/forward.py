@@ -12,9 +12,9 @@ When something fails before the response has begun:
 - anything else is answered 502 or 504.  Nothing else is ever sent twice.
 """
 
-import time
 from typing import TYPE_CHECKING, Final, cast
 
+from proxy.clock import shared_clock
 from proxy.errors import (
     GatewayError,
     InvalidResponseError,
@@ -84,7 +84,7 @@ class Forward:
         self._downstream_paused = False
         self._client_ended = False
         self._app_ended = False
-        self._sent_at = 0.0
+        self._sent_at = 0  # nanoseconds of the shared clock
 
     def start(self) -> None:
         """Choose an address and send the request there."""
@@ -185,7 +185,7 @@ class Forward:
         elif complete and exchange.fields.chunked:
             octets += writer.last_chunk(self._trailers)
         timeouts = self._route.timeouts
-        self._sent_at = time.perf_counter()
+        self._sent_at = shared_clock()
         connection.begin(
             self,
             exchange.method,
@@ -277,7 +277,7 @@ class Forward:
     ) -> None:
         """Pass the response's head on, with the content that came along."""
         exchange = self._exchange
-        seconds = time.perf_counter() - self._sent_at
+        seconds = (shared_clock() - self._sent_at) * 1e-9
         exchange.upstream_seconds = seconds
         target = self._target
         if target is not None and target.health.failures:
@@ -357,7 +357,7 @@ class Forward:
             connection.cancel()
             self.response_failed(InvalidResponseError("switched to a protocol that was not asked for"))
             return
-        exchange.upstream_seconds = time.perf_counter() - self._sent_at
+        exchange.upstream_seconds = (shared_clock() - self._sent_at) * 1e-9
         block = self._block(fields) + b"Connection: Upgrade\r\nUpgrade: %s\r\n" % accepted[0]
         early = exchange.downstream.switch_protocols(block)
         if early:
