@@ -12,7 +12,7 @@ from posixpath import dirname
 from typing import Final
 
 from proxy.config.errors import Fault
-from proxy.config.findings import Finding, Path, show
+from proxy.config.findings import Finding, Path, show, show_file
 from proxy.config.network_lists import parse_network_list
 from proxy.config.schema import Firewall
 from proxy.config.subject import Subject
@@ -54,18 +54,20 @@ def _pem_fault(path: Path, file: str, is_key: bool) -> Iterator[Finding]:
     try:
         content = _read(file, _LARGEST_PEM)
     except _UnusableFileError as error:
-        yield Finding(path, f"{show(file)}, {error}", expected)
+        yield Finding(path, f"{show_file(file)}, {error}", expected)
         return
     has_key, has_certificate = _PRIVATE_KEY in content, _CERTIFICATE in content
     if is_key and any(mark in content for mark in _ENCRYPTED):
         hint = f"decrypt it: openssl pkey -in {file} -out key.pem"
-        yield Finding(path, f"{show(file)}, which is encrypted", f"{expected} without a passphrase", hint)
+        yield Finding(
+            path, f"{show_file(file)}, which is encrypted", f"{expected} without a passphrase", hint
+        )
     elif is_key and not has_key:
         hint = "are certificate and private_key exchanged?" if has_certificate else ""
-        yield Finding(path, f"{show(file)}, in which there is none", expected, hint)
+        yield Finding(path, f"{show_file(file)}, in which there is none", expected, hint)
     elif not is_key and not has_certificate:
         hint = "are certificate and private_key exchanged?" if has_key else ""
-        yield Finding(path, f"{show(file)}, in which there is none", expected, hint)
+        yield Finding(path, f"{show_file(file)}, in which there is none", expected, hint)
 
 
 def _network_lists(subject: Subject) -> Iterator[Finding | Fault]:
@@ -87,10 +89,10 @@ def _list_faults(path: Path, file: str) -> Iterator[Finding | Fault]:
     try:
         content = _read(file, _LARGEST_LIST).decode()
     except _UnusableFileError as error:
-        yield Finding(path, f"{show(file)}, {error}", "a list of networks")
+        yield Finding(path, f"{show_file(file)}, {error}", "a list of networks")
         return
     except UnicodeDecodeError:
-        yield Finding(path, f"{show(file)}, which is not UTF-8", "a list of networks")
+        yield Finding(path, f"{show_file(file)}, which is not UTF-8", "a list of networks")
         return
     _, unreadable = parse_network_list(content)
     for line in unreadable[:_MOST_LINES_REPORTED]:
@@ -106,9 +108,9 @@ def _own_places(subject: Subject) -> Iterator[Finding]:
     if config.log.access not in ("stdout", "off"):
         folder = dirname(config.log.access) or "."
         if os.path.isdir(config.log.access):
-            yield Finding(("log", "access"), f"{show(config.log.access)}, which is a folder", "a file")
+            yield Finding(("log", "access"), f"{show_file(config.log.access)}, which is a folder", "a file")
         elif not os.path.isdir(folder):
-            found = f"{show(config.log.access)}, whose folder does not exist"
+            found = f"{show_file(config.log.access)}, whose folder does not exist"
             yield Finding(("log", "access"), found, "a file in a folder that exists")
     storages: dict[Path, str] = {("tls", "storage"): config.tls.storage}
     storages |= {
@@ -117,7 +119,7 @@ def _own_places(subject: Subject) -> Iterator[Finding]:
     for path, storage in storages.items():
         if os.path.exists(storage) and not os.path.isdir(storage):
             yield Finding(
-                path, f"{show(storage)}, which is a file", "a folder, which is made where it is missing"
+                path, f"{show_file(storage)}, which is a file", "a folder, which is made where it is missing"
             )
     if config.server.user and not _is_user(config.server.user):
         yield Finding(("server", "user"), show(config.server.user), "a user of this system")

@@ -7,6 +7,7 @@ Path = tuple[str | int, ...]
 
 # What can be shown of a value: more of it would push the rest of the message off the screen.
 _LONGEST_SHOWN: Final = 60
+_LONGEST_PATH: Final = 4096
 _LARGEST_SHOWN: Final = 10**18
 _SECRET_KEYS: Final = frozenset(("admin_token", "eab_hmac_key", "set_request_headers"))
 
@@ -76,8 +77,13 @@ def show(value: Any) -> str:
             return f"the {type(value).__name__} {value}"
 
 
-def _show_text(text: str) -> str:
-    shortened = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+def show_file(path: str) -> str:
+    """Write the path of a file, whole: an operator copies it."""
+    return _show_text(path, _LONGEST_PATH)
+
+
+def _show_text(text: str, longest: int = _LONGEST_SHOWN) -> str:
+    shortened = text if len(text) <= longest else f"{text[:longest]}..."
     escaped = "".join(
         character if character.isprintable() and character not in '"\\' else _escape(character)
         for character in shortened

@@ -109,7 +109,7 @@ class _Examination:
         self._text, self._written = read_document(source, file)
         values, unreadable = interpolate(self._written, environ)
         self._draft, faulty = validate(self._written, values, frozenset(item.path for item in unreadable))
-        self.subject = Subject(self._draft.document, resolve(self._draft.document, folder))
+        self.subject = Subject(self._draft, resolve(self._draft.document, folder))
         self._faults = [self._fault(finding) for finding in (*unreadable, *faulty)]
         self._faults += self._translated(finding for rule in _RULES for finding in rule(self.subject))
         missing = unbuilt_keys(self.subject.config, lambda: self._lines)

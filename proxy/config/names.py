@@ -60,11 +60,11 @@ def parse_host_name(value: str) -> str:
 
 def _reason(error: UnicodeError) -> str:
     """Say in a few words what the IDNA library complains about."""
-    reason = str(error)
+    reason = str(error).rstrip(".").replace("Label", "label")
     code_point = re.search(r"U\+[0-9A-F]{4,6}", reason)
     if code_point:
         return f"the character {code_point[0]} cannot be in it"
-    return reason.rstrip(".").replace("Label", "label").replace("Domain", "domain")
+    return reason[:1].lower() + reason[1:]
 
 
 def is_ip_literal(name: str) -> bool:

@@ -123,7 +123,7 @@ class _Reader:
             if match := _BARE_KEY.match(self._text, self._position):
                 parts.append(match[0])
             elif match := _STRING.match(self._text, self._position):
-                parts.append(str(tomllib.loads(f"key = {match[0]}")["key"]))
+                parts.append(_unquoted(match[0]))
             else:
                 raise _UnknownFormError
             self._position = match.end()
@@ -189,3 +189,11 @@ class _Reader:
 
     def _line(self, position: int) -> int:
         return bisect_right(self._line_ends, position - 1) + 1
+
+
+def _unquoted(literal: str) -> str:
+    """Return what a quoted key says, by the parser whose keys these are."""
+    try:
+        return str(tomllib.loads(f"key = {literal}")["key"])
+    except tomllib.TOMLDecodeError as error:
+        raise _UnknownFormError from error

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from proxy.config.addresses import format_listen, socket_path_fits
-from proxy.config.findings import Finding, Path, key_text, show
+from proxy.config.findings import Finding, Path, show, show_file
 from proxy.config.schema import ListenAddress, UnixAddress
 from proxy.config.subject import Subject
 
@@ -47,7 +47,7 @@ def overlapping_listeners(subject: Subject) -> Iterator[Finding]:
         if first is None:
             earlier.append((path, address))
         else:
-            taken = f"{key_text(first[0])} has {show(format_listen(first[1]))}"
+            taken = f"{subject.key(first[0])} has {show(format_listen(first[1]))}"
             yield Finding(path, show(format_listen(address)), "another port", taken, needs=(first[0],))
 
 
@@ -78,7 +78,7 @@ def long_socket_path(subject: Subject) -> Iterator[Finding]:
     if isinstance(admin, UnixAddress) and not socket_path_fits(admin.path):
         expected = "a path of at most 107 bytes, which is what unix sockets allow"
         hint = 'write an absolute one, such as "unix:/run/foregate.sock"'
-        yield Finding(("server", "admin"), show(admin.path), expected, hint, needs=(("tls", "storage"),))
+        yield Finding(("server", "admin"), show_file(admin.path), expected, hint, needs=(("tls", "storage"),))
 
 
 RULES: Final = (overlapping_listeners, no_listener, open_admin, long_socket_path)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from proxy.config.findings import Finding, Path, key_text, show
+from proxy.config.findings import Finding, Path, show
 from proxy.config.http_values import url_scheme_and_host
 from proxy.config.quantities import format_rate
 from proxy.config.subject import Subject
@@ -41,7 +41,7 @@ def repeated_domains(subject: Subject) -> Iterator[Finding]:
         for number, name in enumerate(table.domains or ()):
             path: Path = ("site", index, "domains", number)
             if name in seen:
-                hint = f"{key_text(seen[name])} is the same name"
+                hint = f"{subject.key(seen[name])} is the same name"
                 yield Finding(path, show(name), "every name once", hint, needs=(seen[name],))
             seen.setdefault(name, path)
 
@@ -65,7 +65,7 @@ def repeated_routes(subject: Subject) -> Iterator[Finding]:
                 hint = "that is the site itself: write the keys of this route into [[site]]"
                 yield Finding(path, show(route.path), "a part of the site", hint)
             elif prefix and prefix in seen:
-                hint = f"{key_text(seen[prefix])} covers the same requests"
+                hint = f"{subject.key(seen[prefix])} covers the same requests"
                 yield Finding(path, show(route.path), "every path once", hint, needs=(seen[prefix],))
             seen.setdefault(prefix, path)
 

@@ -3,17 +3,27 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from proxy.config.findings import Path
+from proxy.config.findings import Path, key_text
 from proxy.config.schema import Config, Route, Site
 from proxy.config.site_tables import Document, RouteTable, SiteTable
+from proxy.config.validation import Draft
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A configuration with its tables; sites stand in the same order in both."""
 
-    document: Document
+    draft: Draft
     config: Config
+
+    @property
+    def document(self) -> Document:
+        """Return the tables, without faulty values."""
+        return self.draft.document
+
+    def key(self, path: Path) -> str:
+        """Write a path of the tables as the key in the file."""
+        return key_text(self.draft.original(path))
 
     def sites(self) -> Iterator[tuple[int, SiteTable, Site]]:
         """Go through the sites: index in the file, table, value."""

@@ -21,6 +21,7 @@ from proxy.config.unknown_keys import known_keys, meant_key, resembled_key
 _MOST_GUESSES: Final = 200  # a file with more unknown keys than that is no configuration of ours
 _MOST_ROUNDS: Final = 3  # what cannot be read, what is faulty, and nothing; more would be a mistake in here
 
+_LITERAL: Final = "a variable gives a string, and this key takes none: write it literally"
 _EXPECTED: Final = {
     "model_type": "a table",
     "dict_type": 'a table such as { X-Device = "a" }',
@@ -107,7 +108,9 @@ def _faulty_value(detail: ErrorDetails, path: Path, written: Any, value: Any) ->
         found = f"{found} from {show(written)}"
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, UnacceptableError):
-        return Finding(path, found, error.expected, error.hint)
+        # A guess to leave out the quotes would leave out the variable too.
+        is_literal = mentions_variable(written) and error.hint.endswith("without quotes?")
+        return Finding(path, found, error.expected, _LITERAL if is_literal else error.hint)
     return Finding(path, found, *_wrong_shape(detail["type"], path, value))
 
 
