@@ -90,7 +90,7 @@ class Claims:
                 word_key, owner, until, began = self._words[at : at + CLAIM_WORDS].tolist()
                 is_live = word_key != 0 and until > now and self._is_alive(owner)
                 if is_live and word_key == number:
-                    if began == fingerprint and owner != self._owner:
+                    if began == fingerprint:
                         return Claim.WAIT
                     free = at
                     break

@@ -133,6 +133,14 @@ class Flights(Generic[W]):
         flight.waiters[waiter] = None
         return Join.WAIT, flight
 
+    def restamp(self, flight: Flight[W], begin: Callable[[], Stamp]) -> None:
+        """Begin a flight anew if something was invalidated while it only waited for another worker's fetch.
+
+        Call it before each claim: a fetch under an old stamp would be of use to nobody.
+        """
+        if flight.phase is Phase.ASKING and not self._is_valid(flight.stamp):
+            flight.stamp = begin()
+
     def head(
         self,
         flight: Flight[W],

@@ -58,14 +58,17 @@ class Entry:
         self.generation = generation
         self.size = _OVERHEAD + len(self.prefix) + len(stored.block) + len(stored.body)
 
+    def age_line(self, now: int) -> bytes:
+        """Return Age alone, for an answer that was fetched or confirmed while its request waited."""
+        return b"Age: %d\r\n" % ((now - self.born) // SECOND)
+
     def moment_lines(self, now: int) -> bytes:
         """Return Age, Cache-Status and X-Cache-Status for this moment (nanoseconds of the shared clock)."""
         return hit_lines((now - self.born) // SECOND, (self.fresh_until - now) // SECOND)
 
     def failed_lines(self, now: int, status: int = 0) -> bytes:
         """Return the same when it stands in for an answer that failed; `status` is the upstream's, 0 without one."""
-        lines = forwarded_lines(Outcome.STALE, Forward.STALE, status=status)
-        return b"Age: %d\r\n%b" % ((now - self.born) // SECOND, lines)
+        return self.age_line(now) + forwarded_lines(Outcome.STALE, Forward.STALE, status=status)
 
     def shape(self, method: bytes, identity: Identity, wall: float) -> Shaped | None:
         """Answer a GET or HEAD as `rendering.shape` does; None: it has to go to the upstream by itself."""

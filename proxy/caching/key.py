@@ -100,6 +100,11 @@ def compile_rules(settings: Cache, secret: bytes) -> KeyRules:
     )
 
 
+def rules_for_writes(secret: bytes) -> KeyRules:
+    """Return the rules by which to `identify` an unsafe request: whatever its own route ignores, another may not."""
+    return compile_rules(Cache(ignore_cookies=(), neutral_fields=()), secret)
+
+
 def _compile_globs(globs: Iterable[str]) -> re.Pattern[bytes] | None:
     patterns = [re.escape(glob).replace(r"\*", ".*").encode("utf-8") for glob in globs]
     return re.compile(rb"(?:%s)" % b"|".join(patterns), re.DOTALL) if patterns else None

@@ -134,6 +134,12 @@ def test_a_leader_that_died_is_replaced_at_the_next_question_even_unreaped(worke
     # It is dead but not reaped: a zombie still has its process id.
     os.waitid(os.P_PID, peer.process.pid, os.WEXITED | os.WNOWAIT)
     assert workers.claim() is Claim.LEAD
+
+
+def test_one_process_does_not_lead_twice_either(workers: Workers) -> None:
+    assert workers.claim() is Claim.LEAD
+    assert workers.claim() is Claim.WAIT
+    workers.mine.claims.release(KEY, 1)
     assert workers.claim() is Claim.LEAD
 
 

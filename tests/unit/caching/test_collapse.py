@@ -153,6 +153,22 @@ def test_who_comes_after_an_invalidation_does_not_read_along_either(crowd: Crowd
     assert crowd.join("b")[0] is Join.LEAD
 
 
+def test_a_flight_that_waits_for_another_worker_begins_anew_after_an_invalidation(crowd: Crowd) -> None:
+    flight = crowd.full("a")
+    first = flight.stamp
+    crowd.flights.restamp(flight, crowd.begin)
+    assert flight.stamp is first
+    crowd.store.invalidations.invalidate(SITE, [b"/"], ANYBODY)
+    crowd.flights.restamp(flight, crowd.begin)
+    assert flight.stamp is not first
+    assert crowd.join("b") == (Join.WAIT, flight)
+    crowd.flights.head(flight, storable=True)
+    crowd.store.invalidations.invalidate(SITE, [b"/"], ANYBODY)
+    begun = flight.stamp
+    crowd.flights.restamp(flight, crowd.begin)
+    assert flight.stamp is begun
+
+
 def test_memory_no_flight_is_kept_after_its_end(crowd: Crowd) -> None:
     for number in range(100):
         _, flight = crowd.join("a", b"%032d" % number)
