@@ -81,7 +81,7 @@ class Fetched:
 def create_cache(size: int, largest_object: int) -> CacheDescriptors:
     """Make the shared memory of a cache of exactly `size` octets (rounded down to a word), and its locks.
 
-    `largest_object` is the largest `object_size` in the configuration. Raises ValueError if they do not fit.
+    `largest_object` is the largest `object_size` in the configuration. Raises ValueError for a size out of bounds.
     """
     content = region_size(size)
     stripes = stripes_for(size, largest_object)
