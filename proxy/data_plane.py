@@ -21,11 +21,14 @@ from proxy.downstream.tls_contexts import CertificateError
 from proxy.downstream.tls_hold import HeldConnections
 from proxy.downstream.tls_outcomes import HandshakeCounters
 from proxy.downstream.tls_stream import TlsBuffers
+from proxy.errors import GatewayError
+from proxy.exchange import Exchange
 from proxy.pipeline import Pipeline
 from proxy.snapshot import Snapshot, SnapshotParts, UpstreamTls
-from proxy.telemetry import counters
+from proxy.telemetry import counters, process_log
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import WorkerCounters
+from proxy.telemetry.failure_log import FailureLog
 from proxy.telemetry.line_writer import LineWriter
 from proxy.traffic.address import Address, parse_address
 from proxy.traffic.limiter import RateLimitStore
@@ -70,6 +73,7 @@ class DataPlane:
         self._directory = UpstreamDirectory(hash_key=context.hash_key)
         self._pool_context = PoolContext(loop, self._wheel, context.counters)
         self._upstream_tls = UpstreamTls()
+        self._failures = FailureLog(process_log.logger("worker"))
         self._servers: dict[socket.socket, asyncio.Server] = {}
         self._log_config = config.log
         self._writer = self._open_log(config.log)
@@ -82,6 +86,7 @@ class DataPlane:
             log=self._access_log(config.log),
             instance=context.instance,
             limiter=context.limiter,
+            on_failure=self._app_failed,
         )
         if context.cache is not None:
             self._pipeline.cache = CacheGate(self._pipeline, context.cache)
@@ -129,6 +134,11 @@ class DataPlane:
         """Open the access log again, after it was moved away."""
         if self._writer is not None:
             self._writer.reopen()
+
+    def _app_failed(self, exchange: Exchange, error: GatewayError) -> None:
+        site = exchange.site.config.name if exchange.site is not None else ""
+        route = exchange.route.config.path if exchange.route is not None else ""
+        self._failures.failed(site, route, error.kind, error.detail, self._loop.time())
 
     # --- upstreams
 
