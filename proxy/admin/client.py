@@ -9,7 +9,6 @@ from typing import Final
 from proxy.config.schema import ListenAddress, UnixAddress
 from proxy.errors import ForegateError
 
-_LARGEST_ANSWER: Final = 64 * 1024 * 1024
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
@@ -68,7 +67,7 @@ class Instance:
         try:
             connection.request(method, path, headers={**fields, "Connection": "close"})
             response = connection.getresponse()
-            content = response.read(_LARGEST_ANSWER)
+            content = response.read()
         except (FileNotFoundError, ConnectionRefusedError) as exc:
             raise NotRunningError(f"no instance is running: nobody answers at {self}") from exc
         except PermissionError as exc:

@@ -11,7 +11,7 @@ def status_page(status: Mapping[str, Any]) -> str:
         f"foregate {status['version']}, {status['state']} for {_duration(status['uptime_seconds'])}, "
         f"pid {status['pid']}, user {status['user']}",
         f"configuration {configuration['file']}, loaded {configuration['loaded']} "
-        f"(number {configuration['generation']})",
+        f"(generation {configuration['generation']})",
     ]
     if configuration["last_reload_faults"]:
         lines += ["the last reload was refused:", *_indented(configuration["last_reload_faults"])]

@@ -49,7 +49,7 @@ class _Channel:
     """One end of the socket pair: packets out through a bounded queue, packets in by callback."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, end: socket.socket, on_closed: Callable[[], None]
+        self, loop: asyncio.AbstractEventLoop, end: socket.socket, on_closed: Callable[[str], None]
     ) -> None:
         end.setblocking(False)
         self._loop = loop
@@ -70,10 +70,10 @@ class _Channel:
         while self._queue:
             _close_all(self._queue.popleft()[1])
 
-    def _lost(self) -> None:
+    def _lost(self, fault: str = "") -> None:
         if self._open:
             self.close()
-            self._on_closed()
+            self._on_closed(fault)
 
     def _post(self, packet: bytes, descriptors: Sequence[int]) -> None:
         """Send a packet, or queue it; owns the descriptors from now on."""
@@ -81,7 +81,7 @@ class _Channel:
             _close_all(descriptors)
         elif len(self._queue) >= _LONGEST_QUEUE:
             _close_all(descriptors)
-            self._lost()
+            self._lost("it does not read its messages")
         else:
             self._queue.append((packet, descriptors))
             if len(self._queue) == 1:
@@ -125,9 +125,10 @@ class SupervisorChannel(_Channel):
         loop: asyncio.AbstractEventLoop,
         end: socket.socket,
         on_report: Callable[[Report], None],
-        on_closed: Callable[[], None],
+        on_closed: Callable[[str], None],
     ) -> None:
-        """Own `end`; `on_closed` is called once, when the worker is gone or breaks the rules."""
+        """Own `end`; `on_closed` is called once: with "" when the worker is gone, else with how it broke the
+        rules."""
         super().__init__(loop, end, on_closed)
         self._on_report = on_report
 
@@ -147,8 +148,8 @@ class SupervisorChannel(_Channel):
             return
         try:
             report = decode_report(packet)
-        except ControlError:
-            self._lost()
+        except ControlError as exc:
+            self._lost(f"it sent {exc}")
             return
         self._on_report(report)
 
@@ -161,7 +162,7 @@ class WorkerChannel(_Channel):
         loop: asyncio.AbstractEventLoop,
         end: socket.socket,
         on_command: Callable[[Command, list[int]], None],
-        on_closed: Callable[[], None],
+        on_closed: Callable[[str], None],
     ) -> None:
         """Own `end`; `on_command` owns the descriptors that it is given."""
         super().__init__(loop, end, on_closed)
@@ -178,7 +179,7 @@ class WorkerChannel(_Channel):
             return
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             _close_all(descriptors)
-            self._lost()
+            self._lost("a command was cut off")
             return
         pickled = packet[1:] if packet[:1] == _INLINE else _content_of(descriptors.pop())
         # Only the supervisor holds the other end, and it could run any code as this user anyway.

@@ -1,6 +1,7 @@
 """The workers: as many as wanted, each one replaced when it ends or stops answering."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -34,15 +35,17 @@ class WorkerPool:
         command: tuple[str, ...],
         briefing: Callable[[], Briefing],
         on_hopeless: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start with no worker; `on_hopeless` is told why no worker ever gets ready."""
         self._loop = asyncio.get_running_loop()
+        self._clock = clock
         self._children = children
         self._ledger = ledger
         self._command = command
         self._briefing = briefing
         self._on_hopeless = on_hopeless
-        self._time = RunningTime(self._loop.time())
+        self._time = RunningTime(clock())
         self._policy = RestartPolicy()
         self._wanted = 0
         self._slots: dict[int, WorkerProcess] = {}
@@ -130,7 +133,7 @@ class WorkerPool:
 
     def tick(self) -> None:
         """Judge all workers' signs of life; call it every INTERVAL seconds."""
-        now = self._time.tick(self._loop.time())
+        now = self._time.tick(self._clock())
         for worker in [*self._slots.values(), *self._lingering]:
             if not worker.tick(now):
                 reason = worker.ending.value if worker.ending else "gone"
@@ -148,6 +151,10 @@ class WorkerPool:
         del self._slots[worker.slot]
         self._retire(worker, LEAVING_TIME)
         self._replace(worker.slot, self._time.now, "SIGTERM")
+
+    def worker_faulty(self, worker: WorkerProcess, fault: str) -> None:
+        """Say that a worker does what no worker does, which somebody may have made it do."""
+        _log.error("worker broke the rules and is killed", extra=_named(worker, fault=fault))
 
     def worker_exited(self, worker: WorkerProcess, ended: Exit) -> None:
         """Keep what an ended worker counted, and replace it unless it was to end."""

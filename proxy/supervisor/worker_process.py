@@ -38,6 +38,7 @@ class ExitReason(Enum):
     CRASHED = "crashed"
     NOT_READY = "not_ready"
     UNRESPONSIVE = "unresponsive"
+    FAULTY = "faulty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,10 @@ class WorkerOwner(Protocol):
 
     def worker_leaving(self, worker: "WorkerProcess") -> None:
         """Take note that it stops by itself."""
+        ...
+
+    def worker_faulty(self, worker: "WorkerProcess", fault: str) -> None:
+        """Take note that it broke the rules, and will be killed."""
         ...
 
     def worker_exited(self, worker: "WorkerProcess", ended: Exit) -> None:
@@ -202,10 +207,13 @@ class WorkerProcess:
         if applied is not None and not applied.done():
             applied.set_result(outcome)
 
-    def _closed(self) -> None:
-        """Expect the process to end soon, and see to it: nobody can tell it anything any more."""
+    def _closed(self, fault: str) -> None:
+        """See to the end of a process that nobody can tell anything any more."""
         self._channel = None
-        if self._kill_at is None:
+        if fault:
+            self._owner.worker_faulty(self, fault)
+            self.kill(ExitReason.FAULTY)
+        elif self._kill_at is None:
             self._kill_at = self._now + _CLOSED_PATIENCE
 
     def _exited(self, ended: Exit) -> None:

@@ -163,8 +163,8 @@ class Worker:
         self._channel.send(control.Leaving())
         self._begin_drain(None)
 
-    def _orphaned(self) -> None:
-        _log.warning("the supervisor is gone: draining")
+    def _orphaned(self, fault: str) -> None:
+        _log.warning("the supervisor is gone: draining", extra=process_log.fields(fault=fault))
         self._begin_drain(None)
 
     def _begin_drain(self, seconds: float | None) -> None:

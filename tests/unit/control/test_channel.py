@@ -20,6 +20,7 @@ class Side:
     got: "asyncio.Queue[tuple[Report | Command, list[int]]]" = field(default_factory=asyncio.Queue)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     closings: int = 0
+    fault: str = ""
 
     def take_report(self, report: Report) -> None:
         self.got.put_nowait((report, []))
@@ -27,8 +28,9 @@ class Side:
     def take_command(self, command: Command, descriptors: list[int]) -> None:
         self.got.put_nowait((command, descriptors))
 
-    def close(self) -> None:
+    def close(self, fault: str) -> None:
         self.closings += 1
+        self.fault = fault
         self.closed.set()
 
     async def next(self) -> tuple[Report | Command, list[int]]:
@@ -107,7 +109,7 @@ async def test_an_other_side_that_does_not_read_counts_as_gone(pair: Pair) -> No
     before = open_descriptors()
     for _ in range(600):
         pair.supervisor.send(Listen("x" * 50_000, False, 1), [0])
-    assert pair.at_supervisor.closings == 1
+    assert (pair.at_supervisor.closings, pair.at_supervisor.fault) == (1, "it does not read its messages")
     assert len(open_descriptors()) == len(before) - 1
 
 
@@ -138,6 +140,7 @@ async def test_a_worker_that_breaks_the_rules_is_cut_off(packet: bytes) -> None:
         async with asyncio.timeout(10):
             await side.closed.wait()
         assert theirs.recv(1) == b""
+    assert side.fault.startswith("it sent a report ")
     assert side.got.empty()
     channel.close()
 

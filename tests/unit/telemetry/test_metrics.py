@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import errors
 from proxy.caching.outcomes import Outcome, Reason
+from proxy.supervisor.worker_process import ExitReason, WorkerState
 from proxy.telemetry import counters
 from proxy.telemetry.counters import COUNTERS_SIZE, PROCESS_WORDS, SITE_WORDS, WorkerCounters
 from proxy.telemetry.metric_names import METRICS
@@ -140,6 +141,8 @@ def test_the_page_lists_every_value_of_a_label() -> None:
         *counters.BYPASS_REASONS,
         *counters.UPSTREAM_ERRORS,
         *counters.PARSE_ERROR_KINDS,
+        *(reason.value for reason in ExitReason),
+        *(state.value for state in WorkerState),
     ):
         assert f"`{value}`" in text
 

@@ -28,7 +28,7 @@ class Supervised:
         loop = asyncio.get_running_loop()
         ours, theirs = channel_pair()
         self.reports: asyncio.Queue[Report] = asyncio.Queue()
-        self.channel = SupervisorChannel(loop, ours, self.reports.put_nowait, lambda: None)
+        self.channel = SupervisorChannel(loop, ours, self.reports.put_nowait, lambda _fault: None)
         self.region = SharedMemory.create(COUNTERS_KIND, layout=COUNTERS_LAYOUT, size=COUNTERS_SIZE)
         self.planes: list[FakePlane] = []
         self.running = asyncio.create_task(Worker(loop, theirs, self.make_plane).run())

@@ -1,0 +1,36 @@
+"""A supervisor for tests of the admin listeners: it tells what the test has put in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from proxy.admin.operations import Document, ReloadOutcome
+
+
+@dataclass
+class FakeOperations:
+    """Implements proxy.admin.operations.Operations."""
+
+    ready: bool = True
+    outcome: ReloadOutcome = field(default_factory=lambda: ReloadOutcome(accepted=True, generation=2))
+    triggers: list[str] = field(default_factory=list)
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        return f"accept {accept}\n".encode(), "text/plain; version=0.0.4"
+
+    def status(self) -> Document:
+        return {"state": "serving"}
+
+    def sites(self) -> Sequence[Document]:
+        return [{"name": "a.test"}]
+
+    def upstreams(self) -> Sequence[Document]:
+        return [{"name": "app"}]
+
+    def configuration(self) -> Document:
+        return {"server": {}}
+
+    async def reload(self, trigger: str) -> ReloadOutcome:
+        self.triggers.append(trigger)
+        if self.outcome.generation == 0:
+            raise RuntimeError("a fault of ours")
+        return self.outcome

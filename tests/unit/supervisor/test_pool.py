@@ -1,0 +1,199 @@
+"""The pool keeps its slots filled: workers here are real processes without traffic, the clock is the test's."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from proxy.config.schema import Config
+from proxy.control.channel import pack
+from proxy.control.messages import Configure
+from proxy.supervisor.heartbeat import INTERVAL
+from proxy.supervisor.pool import WorkerPool
+from proxy.supervisor.processes import Children, Exit
+from proxy.supervisor.worker_process import Briefing, ExitReason, WorkerProcess, WorkerState
+from proxy.telemetry.totals import CounterLedger
+
+CONFIGURE = pack(Configure(1, Config(), {}))
+
+
+class WatchedPool(WorkerPool):
+    """A pool that sets an event whenever something happens to a worker."""
+
+    happened: asyncio.Event
+
+    def worker_ready(self, worker: WorkerProcess) -> None:
+        super().worker_ready(worker)
+        self.happened.set()
+
+    def worker_exited(self, worker: WorkerProcess, ended: Exit) -> None:
+        super().worker_exited(worker, ended)
+        self.happened.set()
+
+
+@dataclass
+class Ticking:
+    """A pool, and the hand that turns its clock."""
+
+    children: Children
+    ledger: CounterLedger = field(default_factory=CounterLedger)
+    now: float = 1000.0
+    hopeless: list[str] = field(default_factory=list)
+    generation: int = 1
+    pool: WatchedPool = field(init=False)
+
+    def use(self, mode: str, workers: int) -> None:
+        """Start workers that behave in one way."""
+        command = (sys.executable, "-m", "tests.fakes.idle_worker", mode)
+        self.pool = WatchedPool(
+            self.children, self.ledger, command, self.briefing, self.hopeless.append, lambda: self.now
+        )
+        self.pool.happened = asyncio.Event()
+        self.pool.resize(workers, 10.0)
+
+    def briefing(self) -> Briefing:
+        return Briefing(configure=CONFIGURE, listeners=(), upstreams=(), memory={}, secret=b"")
+
+    def tick(self, seconds: float = INTERVAL) -> None:
+        self.now += seconds
+        self.pool.tick()
+
+    async def apply(self) -> str:
+        """Send a snapshot; whatever was asked of a worker before is answered before this is."""
+        self.generation += 1
+        return await self.pool.apply(self.generation, pack(Configure(self.generation, Config(), {})), 60.0)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until what happened to the workers has made something true."""
+        async with asyncio.timeout(60):
+            while not condition():
+                self.pool.happened.clear()
+                await self.pool.happened.wait()
+
+    async def serving(self, count: int) -> None:
+        await self.until(lambda: self.pool.serving == count)
+
+
+@pytest.fixture
+async def ticking() -> AsyncIterator[Ticking]:
+    children = Children(asyncio.get_running_loop())
+    ticking = Ticking(children)
+    yield ticking
+    draining = asyncio.create_task(ticking.pool.drain(0.0))
+    await asyncio.sleep(0)
+    for worker in ticking.pool.lingering:
+        worker.kill()
+    async with asyncio.timeout(60):
+        await draining
+    children.close()
+
+
+async def test_a_worker_that_answers_lives_on(ticking: Ticking) -> None:
+    ticking.use("serve", 2)
+    await ticking.serving(2)
+    pids = [worker.pid for worker in ticking.pool.workers]
+    for _ in range(20):
+        ticking.tick()
+        assert await ticking.apply() == ""
+    assert [worker.pid for worker in ticking.pool.workers] == pids
+
+
+async def test_a_worker_that_hangs_is_replaced(ticking: Ticking) -> None:
+    ticking.use("serve", 1)
+    await ticking.serving(1)
+    (hung,) = ticking.pool.workers
+    os.kill(hung.pid, signal.SIGSTOP)
+    for _ in range(7):
+        ticking.tick()
+    await ticking.until(lambda: ticking.pool.exits[ExitReason.UNRESPONSIVE] == 1)
+    await ticking.serving(1)
+    assert ticking.pool.workers[0].pid != hung.pid
+
+
+async def test_a_supervisor_that_was_late_blames_nobody(ticking: Ticking) -> None:
+    ticking.use("serve", 1)
+    await ticking.serving(1)
+    (worker,) = ticking.pool.workers
+    ticking.tick()
+    ticking.tick(3600.0)
+    assert await ticking.apply() == ""
+    ticking.tick()
+    assert ticking.pool.workers == [worker]
+    assert not ticking.pool.exits
+
+
+async def test_a_worker_that_never_gets_ready_is_killed(ticking: Ticking) -> None:
+    ticking.use("mute", 1)
+    for _ in range(14):
+        ticking.tick()
+    assert not ticking.pool.exits
+    for _ in range(2):
+        ticking.tick()
+    await ticking.until(lambda: ticking.pool.exits[ExitReason.NOT_READY] == 1)
+
+
+async def test_a_worker_that_breaks_the_rules_is_killed(ticking: Ticking) -> None:
+    ticking.use("babble", 1)
+    await ticking.until(lambda: ticking.pool.exits[ExitReason.FAULTY] == 1)
+
+
+async def test_workers_that_are_never_ready_are_given_up(ticking: Ticking) -> None:
+    ticking.use("no such mode", 2)
+    await ticking.until(lambda: bool(ticking.hopeless))
+    assert ticking.hopeless == ["exit status 0"]
+    assert ticking.pool.exits == {ExitReason.NOT_READY: 5}
+
+
+async def test_a_snapshot_that_one_worker_refuses(ticking: Ticking) -> None:
+    ticking.use("refuse", 1)
+    await ticking.serving(1)
+    assert await ticking.apply() == "OSError: no such log"
+
+
+async def test_a_snapshot_that_all_workers_use(ticking: Ticking) -> None:
+    ticking.use("serve", 2)
+    await ticking.serving(2)
+    assert await ticking.apply() == ""
+
+
+async def test_a_snapshot_does_not_wait_for_a_worker_that_dies(ticking: Ticking) -> None:
+    ticking.use("serve", 1)
+    await ticking.serving(1)
+    (worker,) = ticking.pool.workers
+    os.kill(worker.pid, signal.SIGSTOP)
+    applying = asyncio.create_task(ticking.apply())
+    await asyncio.sleep(0)
+    worker.kill()
+    assert await applying == ""
+
+
+async def test_a_drained_worker_leaves_its_slot_at_once_and_is_killed_after_its_time(
+    ticking: Ticking,
+) -> None:
+    ticking.use("serve", 2)
+    await ticking.serving(2)
+    ticking.pool.resize(1, linger=6.0)
+    assert ticking.pool.states() == {
+        WorkerState.STARTING: 0,
+        WorkerState.SERVING: 1,
+        WorkerState.DRAINING: 1,
+    }
+    for _ in range(4):
+        ticking.tick()
+    assert len(ticking.pool.lingering) == 1
+    ticking.tick()
+    await ticking.until(lambda: ticking.pool.exits[ExitReason.DRAINED] == 1)
+    assert ticking.pool.lingering == []
+    assert ticking.pool.serving == 1
+
+
+async def test_what_an_ended_worker_used_is_kept(ticking: Ticking) -> None:
+    ticking.use("serve", 1)
+    await ticking.serving(1)
+    ticking.pool.workers[0].kill()
+    await ticking.until(lambda: ticking.pool.exits[ExitReason.CRASHED] == 1)
+    assert ticking.pool.ended_cpu_seconds > 0

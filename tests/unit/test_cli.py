@@ -1,0 +1,191 @@
+"""The command line: what it prints, where, and the four exit statuses."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy import __version__
+from proxy.cli import main
+
+GOOD = (
+    '[[site]]\ndomains = ["a.example.com"]\nupstream = "http://127.0.0.1:3000"\n[server]\nmetrics = "127.0.0.1:1"\n'
+)
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Return a function that runs the command line and returns exit status, output and complaints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FOREGATE_CONFIG", raising=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "proxy.toml"
+    file.write_text(GOOD)
+    return file
+
+
+@pytest.fixture
+def instance(file: Path) -> Iterator[Callable[[int, object], None]]:
+    """Return a function that lets the admin socket give one answer: status and document."""
+    (file.parent / "ssl_data").mkdir()
+    threads: list[threading.Thread] = []
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(file.parent / "ssl_data" / "admin.sock"))
+        listening.listen()
+
+        def answer(status: int, document: object) -> None:
+            content = json.dumps(document)
+            head = f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(content)}\r\n\r\n"
+
+            def serve() -> None:
+                accepted, _ = listening.accept()
+                with accepted:
+                    accepted.recv(65536)
+                    accepted.sendall((head + content).encode())
+
+            threads.append(threading.Thread(target=serve))
+            threads[-1].start()
+
+        yield answer
+        for thread in threads:
+            thread.join(10)
+
+
+def test_help_and_version(run: Run) -> None:
+    status, out, _ = run("--help")
+    assert status == 0
+    commands = out.partition("Commands:\n")[2].split("\n")
+    assert [line.split()[0] for line in commands if line] == sorted(
+        ["check", "health", "reload", "run", "schema", "status"]
+    )
+    assert run("-h") == run("--help")
+    status, out, _ = run("--version")
+    assert (status, out.split()[:2]) == (0, ["foregate", __version__])
+
+
+def test_no_command_shows_the_help_as_a_usage_error(run: Run) -> None:
+    status, out, err = run()
+    assert status == 2
+    assert "Commands:" in out + err
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"), [("rum", "run"), ("chek", "check"), ("relaod", "reload"), ("stauts", "status")]
+)
+def test_a_misspelt_command_is_guessed(run: Run, misspelt: str, meant: str) -> None:
+    status, _, err = run(misspelt)
+    assert status == 2
+    assert f"did you mean `foregate {meant}`?" in err
+
+
+def test_a_command_that_is_like_no_other(run: Run) -> None:
+    status, _, err = run("xyzzy")
+    assert status == 2
+    assert "`foregate --help` lists all" in err
+
+
+def test_a_misspelt_option_is_a_usage_error(run: Run) -> None:
+    status, _, err = run("check", "--confg", "x")
+    assert status == 2
+    assert "--config" in err
+
+
+def test_check_finds_the_file_by_itself(run: Run, file: Path) -> None:
+    assert run("check") == (0, f"{file} is valid: 1 site with 1 name\n", "")
+
+
+def test_check_takes_the_file_from_option_or_environment(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(GOOD)
+    assert run("check", "-c", "other.toml")[1].startswith(f"{other} is valid")
+    monkeypatch.setenv("FOREGATE_CONFIG", str(other))
+    assert run("check")[1].startswith(f"{other} is valid")
+
+
+def test_check_shows_every_fault(run: Run, file: Path) -> None:
+    file.write_text(GOOD.replace("3000", "70000") + 'workers = "many"\n')
+    status, out, err = run("check")
+    assert (status, out) == (1, "")
+    assert "workers" in err
+    assert "upstream" in err
+    assert err.endswith("2 faults\n")
+
+
+def test_no_file_at_all(run: Run, tmp_path: Path) -> None:
+    status, out, err = run("status")
+    assert (status, out) == (1, "")
+    assert str(tmp_path / "proxy.toml") in err
+
+
+def test_schema_is_json(run: Run) -> None:
+    status, out, _ = run("schema")
+    assert status == 0
+    assert json.loads(out)["$schema"].startswith("https://json-schema.org/")
+
+
+@pytest.mark.parametrize("command", ["status", "reload", "health"])
+def test_no_instance_running(run: Run, file: Path, command: str) -> None:
+    status, out, err = run(command)
+    assert (status, out) == (3, "")
+    assert err.startswith("foregate: no instance is running: nobody answers at ")
+    assert err.count("\n") == 1
+
+
+def test_status_as_json(run: Run, instance: Callable[[int, object], None]) -> None:
+    instance(200, {"state": "serving"})
+    assert run("status", "--json") == (0, '{"state": "serving"}\n', "")
+
+
+def test_status_that_the_instance_does_not_give(run: Run, instance: Callable[[int, object], None]) -> None:
+    instance(401, {"detail": "send the token"})
+    assert run("status") == (1, "", "foregate: send the token\n")
+
+
+def test_reload_prints_what_changed(run: Run, instance: Callable[[int, object], None]) -> None:
+    instance(200, {"generation": 2, "changes": ["one", "two"]})
+    assert run("reload") == (0, "one\ntwo\n", "")
+
+
+def test_reload_that_is_refused_shows_the_faults(run: Run, instance: Callable[[int, object], None]) -> None:
+    instance(422, {"detail": "refused", "faults": ["proxy.toml:1: bad"]})
+    assert run("reload") == (1, "", "proxy.toml:1: bad\nforegate: refused\n")
+
+
+def test_reload_with_nobody_there_still_says_what_is_wrong_with_the_file(run: Run, file: Path) -> None:
+    file.write_text(GOOD + "workers = []\n")
+    status, _, err = run("reload")
+    assert status == 1
+    assert "workers" in err
+
+
+def test_health_asks_the_admin_socket_where_there_are_no_metrics(
+    run: Run, file: Path, instance: Callable[[int, object], None]
+) -> None:
+    file.write_text(GOOD.replace('"127.0.0.1:1"', '""'))
+    instance(200, "ready")
+    assert run("health") == (0, "ready\n", "")
+
+
+def test_health_of_an_instance_that_is_not_ready(
+    run: Run, file: Path, instance: Callable[[int, object], None]
+) -> None:
+    file.write_text(GOOD.replace('"127.0.0.1:1"', '""'))
+    instance(503, {"detail": "not ready"})
+    assert run("health") == (1, "", "foregate: not ready\n")
