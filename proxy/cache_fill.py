@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.caching.collapse import Flight, Wake
 from proxy.caching.conditional import confirms, revalidation_fields
 from proxy.caching.front import Entry
+from proxy.caching.marks import UpstreamState
 from proxy.caching.outcomes import Forward as CacheForward
 from proxy.caching.outcomes import Outcome, Reason, forwarded_lines
 from proxy.caching.policy import PASS_SECONDS, Verdict, judge
@@ -72,7 +73,7 @@ class Fill:
 
     def start(self) -> None:
         """Send the request, under the condition that what is stored has changed if it can be asked so."""
-        stored = self._waiter.fallback
+        stored = self._waiter.validated
         if stored is not None and stored.status == 200:
             conditions = revalidation_fields(stored.stored.pairs)
             if conditions:
@@ -110,7 +111,7 @@ class Fill:
         self._head = (line, status, block, length, has_date)
         if self._verdict.reason is None and self._reserve(max(size, len(content))):
             self._storing = True
-            self._share(size)
+            self._share(length_known=size >= 0 and not complete)
         else:
             self._give_up(self._verdict.reason or Reason.BUSY, self._verdict.pass_for)
         if complete:
@@ -147,7 +148,7 @@ class Fill:
             length=length,
         )
 
-    def _share(self, size: int) -> None:
+    def _share(self, *, length_known: bool) -> None:
         """Let those who wait read along, or join under the key of their own variant."""
         verdict, gate, flight = self._verdict, self._gate, self._flight
         names = verdict.vary if verdict is not None else ()
@@ -157,7 +158,7 @@ class Fill:
             return gate.store.variant_key(waiter.found.key, waiter.cached.identity, names) == key
 
         woken = gate.flights.head(
-            flight, storable=True, length_known=size >= 0, names=names, same_variant=same_variant
+            flight, storable=True, length_known=length_known, names=names, same_variant=same_variant
         )
         for waiter, reason in woken:
             if reason is Wake.READ_ALONG:
@@ -382,10 +383,18 @@ class Fill:
         if not self._over and not self._everybody() and not self._flight.is_wanted:
             woken = self._close(Wake.FAILED)
             self._cancel()
+            self._probe_over()
             self._gate.wake(woken)
         elif self._paused:
             self._paused = False
             self._pace(paused=False)
+
+    def _probe_over(self) -> None:
+        """Let another request ask a failing app soon, if this one was to find out how it is."""
+        marks = self._gate.store.marks
+        for scope in (self._waiter.route.scope, self._flight.key):
+            if marks.upstream_state(scope, shared_clock()) is UpstreamState.FAILING:
+                marks.set_failing(scope, shared_clock(), 1.0)
 
     def reader_paused(self, waiter: "Waiter") -> None:
         """Let the only reader of a response that is not kept set the pace."""

@@ -18,11 +18,12 @@ from proxy.cache_fill import Fill
 from proxy.caching.claims import Claim
 from proxy.caching.collapse import FillBudget, Flight, Flights, Join, Wake
 from proxy.caching.front import Entry, Freshness, Front, freshness_of
-from proxy.caching.key import Identity, identify, is_unsafe
+from proxy.caching.key import Identity, Pairs, identify
 from proxy.caching.marks import UpstreamState
 from proxy.caching.outcomes import Forward, Outcome, Reason, bypassed_lines, forwarded_lines
-from proxy.caching.record import SECOND
+from proxy.caching.record import SECOND, Stamp
 from proxy.caching.store import Found, Store
+from proxy.caching.written import written_targets
 from proxy.clock import shared_clock
 from proxy.errors import GatewayError
 from proxy.exchange import Exchange
@@ -58,6 +59,7 @@ class Waiter:
         "plan",
         "route",
         "timer",
+        "validated",
     )
 
     def __init__(
@@ -70,6 +72,7 @@ class Waiter:
         base: bytes,
         found: Found,
         fallback: Entry | None,
+        validated: Entry | None,
         *,
         is_silent: bool = False,
     ) -> None:
@@ -80,7 +83,8 @@ class Waiter:
         self.cached = cached
         self.base = base
         self.found = found
-        self.fallback = fallback
+        self.fallback = fallback  # what may be served if the upstream fails
+        self.validated = validated  # what the upstream may be asked to confirm
         self.flight: Flight[Waiter] | None = None
         self.fill: Fill | None = None
         self.is_silent = is_silent  # a refresh in the background: nobody is answered
@@ -132,7 +136,6 @@ class CacheGate:
         """Take a request over, or return False: forward it by itself."""
         method = exchange.method
         if method != b"GET" and method != b"HEAD":
-            exchange.writes = is_unsafe(method)
             return self._pass(exchange, Reason.METHOD)
         if exchange.is_upgrade:
             return self._pass(exchange, Reason.UPGRADE)
@@ -163,8 +166,9 @@ class CacheGate:
     ) -> bool:
         """Find a request's answer in the shared store, or see that it is fetched."""
         found, entry = self.front.find(base, exchange.target, cached.identity, now)
-        fallback = None
+        fallback = validated = None
         if entry is not None:
+            validated = entry
             freshness = freshness_of(entry.stored, now)
             if freshness is Freshness.FRESH:
                 return self._serve(exchange, cached, entry, now, Outcome.HIT)
@@ -181,7 +185,7 @@ class CacheGate:
             return self._pass(exchange, Reason.RANGE)
         if self.store.marks.is_uncacheable(found.fill_key, now):
             return self._forward_itself(exchange, found, Reason.KNOWN_UNCACHEABLE)
-        waiter = Waiter(self, exchange, route, plan, cached, base, found, fallback)
+        waiter = Waiter(self, exchange, route, plan, cached, base, found, fallback, validated)
         exchange.receiver = waiter
         self._join(waiter, found.fill_key)
         return True
@@ -239,7 +243,8 @@ class CacheGate:
         forward = Forward.VARY_MISS if waiter.found.varies else Forward.URI_MISS
         if waiter.fallback is not None or outcome is Outcome.REVALIDATED:
             forward = Forward.STALE
-        lines = forwarded_lines(outcome, forward, stored=outcome is not Outcome.COLLAPSED)
+        lines = entry.age_line(shared_clock())
+        lines += forwarded_lines(outcome, forward, stored=outcome is not Outcome.COLLAPSED)
         if not self._send(waiter.exchange, waiter.cached, entry, lines, outcome):
             self.pipeline.forward(waiter.exchange, waiter.route, waiter.plan)
 
@@ -247,13 +252,7 @@ class CacheGate:
 
     def _join(self, waiter: Waiter, key: bytes) -> None:
         identity = waiter.cached.identity
-        exchange, site = waiter.exchange, waiter.exchange.site
-        label = site.label if site is not None else b""
-        path = normalise_path(exchange.target)
-        invalidations = self.store.invalidations
-        joined, flight = self.flights.join(
-            key, waiter, lambda: invalidations.begin(label, path, exchange.target, identity)
-        )
+        joined, flight = self.flights.join(key, waiter, lambda: self._stamp(waiter))
         waiter.flight = flight
         if waiter.is_silent and joined is not Join.LEAD:
             self.flights.leave(flight, waiter)  # somebody is at it already
@@ -268,6 +267,13 @@ class CacheGate:
             case Join.OTHER_VARIANT:
                 self._join(waiter, self.store.variant_key(waiter.found.key, identity, flight.names))
 
+    def _stamp(self, waiter: Waiter) -> Stamp:
+        """Note what is valid now, for a fetch that begins now."""
+        exchange = waiter.exchange
+        label = exchange.site.label if exchange.site is not None else b""
+        path = normalise_path(exchange.target)
+        return self.store.invalidations.begin(label, path, exchange.target, waiter.cached.identity)
+
     def _bound(self, waiter: Waiter) -> None:
         if waiter.timer is None:
             waiter.timer = self.pipeline.loop.call_later(waiter.route.cache.wait, self._waited, waiter)
@@ -275,6 +281,7 @@ class CacheGate:
     def _claim(self, waiter: Waiter, flight: Flight[Waiter]) -> None:
         """Fetch, unless another worker is at it."""
         self._bound(waiter)
+        self.flights.restamp(flight, lambda: self._stamp(waiter))
         now = shared_clock()
         deadline = now + int(waiter.route.cache.wait * SECOND)
         claim = self.store.claims.claim(flight.key, flight.stamp.fingerprint, now=now, deadline=deadline)
@@ -314,7 +321,7 @@ class CacheGate:
         entry: Entry,
     ) -> None:
         """Fetch anew in the background what is served stale meanwhile (RFC 5861 section 3)."""
-        waiter = Waiter(self, exchange, route, plan, cached, base, found, entry, is_silent=True)
+        waiter = Waiter(self, exchange, route, plan, cached, base, found, entry, entry, is_silent=True)
         self._join(waiter, found.fill_key)
 
     # --- how waits end
@@ -401,8 +408,8 @@ class CacheGate:
 
     # --- writes
 
-    def wrote(self, exchange: Exchange, locations: tuple[bytes, ...] = ()) -> None:
-        """Void what an unsafe request may have changed (RFC 9111 section 4.4); ``locations`` are raw targets."""
+    def wrote(self, exchange: Exchange, response: Pairs = ()) -> None:
+        """Void what an unsafe request may have changed (RFC 9111 section 4.4); ``response`` are its fields."""
         site = exchange.site
         if site is None or site.write_rules is None:
             return
@@ -412,4 +419,5 @@ class CacheGate:
         if not isinstance(identity, Identity):
             pairs = tuple((lower, value) for lower, _, value in exchange.fields.lines)
             identity = exchange.fields.derived[key] = identify(pairs, site.write_rules, trusted=trusted)
-        self.store.invalidations.invalidate(site.label, (exchange.target, *locations), identity)
+        targets = written_targets(exchange.target, exchange.fields.host or b"", response)
+        self.store.invalidations.invalidate(site.label, targets, identity)

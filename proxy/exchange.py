@@ -37,7 +37,7 @@ class ContentReceiver(Protocol):
 
 
 class Origin:
-    """How a client reached us: what a prepared upstream head depends on besides fields and route; compared by identity."""
+    """How a client reached us; prepared heads depend on it, and it is compared by identity."""
 
     __slots__ = ("is_secure", "port", "scheme", "trusted")
 

@@ -9,17 +9,18 @@ connection, an app) is left to the Forward that the last step starts.
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from proxy import answers
 from proxy.cache_gate import CacheGate
+from proxy.caching.key import Pairs
 from proxy.clock import shared_clock
 from proxy.errors import GatewayError, LoopDetectedError
 from proxy.exchange import Exchange
 from proxy.http1.writer import status_line
 from proxy.plans import RequestPlan
-from proxy.semantics.forwarding import same_origin_targets
+from proxy.semantics.fields import SAFE_METHODS
 from proxy.snapshot import RouteRuntime, Snapshot
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import NO_SITE, WorkerCounters
@@ -122,13 +123,18 @@ class Pipeline:
 
     def forward(self, exchange: Exchange, route: RouteRuntime, plan: RequestPlan) -> None:
         """Send a request to the app; its response comes back by way of the exchange."""
+        if exchange.method not in SAFE_METHODS and self.cache is not None:
+            exchange.writes = True
         Forward(self, exchange, route, plan).start()
 
-    def response_arrived(self, exchange: Exchange, location: Iterable[bytes]) -> None:
-        """Void what an unsafe request may have changed, before anybody hears of its response."""
+    def response_arrived(self, exchange: Exchange, pointers: Pairs) -> None:
+        """Void what an unsafe request may have changed, before anybody hears of its response.
+
+        ``pointers`` are the response's fields; empty when there is none.
+        """
         exchange.writes = False
         if self.cache is not None:
-            self.cache.wrote(exchange, tuple(same_origin_targets(exchange.fields.host, location)))
+            self.cache.wrote(exchange, pointers)
 
     # --- steps that may answer
 

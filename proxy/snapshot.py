@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
-from proxy.caching.key import compile_rules
+from proxy.caching.key import compile_rules, rules_for_writes
 from proxy.config import schema
 from proxy.config.schema import Config, Network
 from proxy.exchange import Origin
@@ -124,7 +124,8 @@ class SiteRuntime:
         hsts = site.tls.hsts
         self.hsts_line = b"" if hsts is None else b"Strict-Transport-Security: max-age=%d\r\n" % hsts
         #: What tells users apart on this site: by it, a write voids what is kept for its sender.
-        self.write_rules = next((r.cache_rules for r in routes.values() if r.cache_rules is not None), None)
+        caching = next((r.cache_rules for r in routes.values() if r.cache_rules is not None), None)
+        self.write_rules = None if caching is None else rules_for_writes(caching.secret)
         self._default = routes[""]
         self._paths = PrefixTable({path: route for path, route in routes.items() if path})
         self._remembered: dict[bytes, RouteRuntime] = {}

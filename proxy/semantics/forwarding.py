@@ -148,27 +148,6 @@ def client_lines(client: bytes, peer: bytes, chain: bytes) -> bytes:
     return b"X-Forwarded-For: %s\r\nX-Real-IP: %s\r\nForwarded: for=%s" % (forwarded_for, client, node)
 
 
-def same_origin_targets(host: bytes | None, references: Iterable[bytes]) -> Iterable[bytes]:
-    """Yield the raw targets of those Location and Content-Location values that name this very host.
-
-    Relative references that need merging with a path are not resolved: "/x" and "http://host/x" are what apps send.
-    """
-    for reference in references:
-        reference = reference.partition(b"#")[0]
-        if reference.startswith(b"/") and not reference.startswith(b"//"):
-            yield reference
-            continue
-        scheme, mark, rest = reference.partition(b"://")
-        authority, slash, path = rest.partition(b"/")
-        if (
-            mark
-            and host is not None
-            and scheme.lower() in (b"http", b"https")
-            and authority.lower() == host.lower()
-        ):
-            yield slash + path or b"/"
-
-
 def response_block(
     lines: Iterable[FieldLine],
     nominated: frozenset[bytes],

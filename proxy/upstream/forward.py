@@ -298,10 +298,8 @@ class Forward:
 
     def _wrote(self, fields: ResponseFields | None) -> None:
         """Void what this request may have changed, before anybody hears how it ended."""
-        locations: list[bytes] = []
-        if fields is not None:
-            locations = fields.get_all(b"location") + fields.get_all(b"content-location")
-        self._pipeline.response_arrived(self._exchange, locations)
+        pointers = () if fields is None else tuple((lower, value) for lower, _, value in fields.lines)
+        self._pipeline.response_arrived(self._exchange, pointers)
 
     def _prepared_block(self, status: StatusLine, fields: ResponseFields) -> tuple[bytes, bool]:
         """Return the response's field lines, made once per field section and route, and whether Date is there."""
