@@ -1,6 +1,8 @@
 """The output cache as clients and the app see it, through a real `foregate run` with two workers."""
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -211,3 +213,38 @@ def test_a_client_that_leaves_does_not_take_the_fetch_from_those_who_wait(
         thread.join(30)
     assert [(r.status, content) for r, content in answers] == [(200, b"page")] * 8
     assert len(origin.requests) <= 2
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_leader_that_dies_with_its_worker_is_replaced(front: Foregate, origin: Origin, victim: int) -> None:
+    release = threading.Event()
+
+    def answer(request: OriginRequest) -> OriginResponse:
+        release.wait(20)
+        return OriginResponse(content=b"page")
+
+    origin.answer = answer
+    pids = front.worker_pids()
+
+    async def clients() -> list[bytes]:
+        async def one() -> bytes:
+            reader, writer = await asyncio.open_connection(*front.address("http"))
+            writer.write(b"GET /page HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+            try:
+                return await reader.read()
+            except ConnectionResetError:
+                return b""
+            finally:
+                writer.close()
+
+        tasks = [asyncio.create_task(one()) for _ in range(40)]
+        await asyncio.to_thread(origin.wait_for_requests, 1)
+        os.kill(pids[victim], signal.SIGKILL)
+        await asyncio.to_thread(front.wait, "worker ended")
+        asyncio.get_running_loop().call_later(1.0, release.set)
+        return await asyncio.gather(*tasks)
+
+    answers = asyncio.run(clients())
+    assert all(answer == b"" or answer.endswith(b"\r\n\r\npage") for answer in answers)
+    assert len(origin.requests) <= 2
+    assert ask(front, "/page")[1] == b"page"
