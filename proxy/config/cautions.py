@@ -21,8 +21,8 @@ _LOOKALIKE_SCRIPTS: Final = frozenset(("LATIN", "CYRILLIC", "GREEK", "ARMENIAN",
 
 # These count before a request has said which site it is for, or for what all sites share.
 _NOT_PER_SITE: Final = (
-    ("timeouts", ("hello", "head")),
-    ("limits", ("head_size", "fields", "connections_per_ip")),
+    ("timeouts", ("hello", "head", "idle")),
+    ("limits", ("connections_per_ip",)),
     ("cache", ("size",)),
 )
 _WHOLE_WORLD: Final = (

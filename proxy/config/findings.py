@@ -5,6 +5,10 @@ from typing import Any, Final
 
 Path = tuple[str | int, ...]
 
+SMALLEST_FILE: Final = (
+    'three lines are enough: [[site]], domains = ["app.example.com"], upstream = "http://app:3000"'
+)
+
 # What can be shown of a value: more of it would push the rest of the message off the screen.
 _LONGEST_SHOWN: Final = 60
 _LONGEST_PATH: Final = 4096

@@ -12,7 +12,7 @@ from proxy.config.errors import UnacceptableError
 from proxy.config.findings import Finding, Path, is_secret, show
 
 _REFERENCE: Final = re.compile(r"\$(\$\{)|\$\{([^{}]*)\}|\$\{")
-_CONTENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_CONTENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,127})(?::-(.*))?", re.DOTALL)
 # No key of the schema lies nearly so deep; what does is refused as unknown, whatever is in it.
 _DEEPEST: Final = 16
 

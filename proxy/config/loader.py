@@ -19,7 +19,7 @@ from proxy.config import server_rules, site_rules, tls_rules
 from proxy.config.cautions import CAUTIONS
 from proxy.config.errors import ConfigError, ConfigWarning, Fault
 from proxy.config.files import unusable_files
-from proxy.config.findings import Finding, Path, key_text
+from proxy.config.findings import SMALLEST_FILE, Finding, Path, key_text
 from proxy.config.interpolation import interpolate
 from proxy.config.positions import locate
 from proxy.config.resolution import resolve
@@ -32,6 +32,7 @@ from proxy.config.validation import validate
 _RULES: Final = (*server_rules.RULES, *tls_rules.RULES, *site_rules.RULES)
 _USUAL_PLACES: Final = ("proxy.toml", "/etc/foregate/proxy.toml")
 _VARIABLE: Final = "FOREGATE_CONFIG"
+_LONGEST_HINT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,7 @@ def find_config(argument: str | None, environ: Mapping[str, str], cwd: FilePath)
         if place.exists():
             return place
     looked = " and ".join(str(place) for place in places)
-    hint = (
-        f"name one with -c FILE or ${_VARIABLE}; three lines are enough, see proxy.toml in the documentation"
-    )
+    hint = f"name one with -c FILE or ${_VARIABLE}; {SMALLEST_FILE}"
     raise _unreadable("foregate", "no configuration file", f"one at {looked}", hint)
 
 
@@ -144,16 +143,11 @@ class _Examination:
                 yield self._fault(Finding(path, finding.found, finding.expected, finding.hint))
 
     def _fault(self, finding: Finding) -> Fault:
-        path = finding.path
-        return Fault(
-            self._file,
-            self._line(path),
-            key_text(path),
-            finding.found,
-            finding.expected,
-            finding.hint,
-            self._site(path),
-        )
+        path, hint = finding.path, finding.hint
+        if not hint.isprintable() or len(hint) > _LONGEST_HINT:
+            hint = ""  # a guess made of a value that is better not repeated
+        line, site = self._line(path), self._site(path)
+        return Fault(self._file, line, key_text(path), finding.found, finding.expected, hint, site)
 
     @cached_property
     def _lines(self) -> dict[Path, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from proxy.config.findings import Finding, Path, show
+from proxy.config.findings import SMALLEST_FILE, Finding, Path, show
 from proxy.config.http_values import url_scheme_and_host
 from proxy.config.quantities import format_rate
 from proxy.config.subject import Subject
@@ -12,8 +12,7 @@ from proxy.config.subject import Subject
 def no_site(subject: Subject) -> Iterator[Finding]:
     """Find a file without any site."""
     if not subject.config.sites:
-        hint = 'three lines are enough: [[site]], domains = ["app.example.com"], upstream = "http://app:3000"'
-        yield Finding(("site",), "nothing", "at least one [[site]]", hint)
+        yield Finding(("site",), "nothing", "at least one [[site]]", SMALLEST_FILE)
 
 
 def missing_keys(subject: Subject) -> Iterator[Finding]:

@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from proxy.config.findings import Finding, Path, show
-from proxy.config.names import uses_letsencrypt
+from proxy.config.names import needs_local_ca, uses_letsencrypt
 from proxy.config.subject import Subject
+
+# Let's Encrypt's limits: classic certificates hold 100 names, those of the newer profiles 25.
+_MOST_NAMES: Final = 100
+_MOST_NAMES_OF_PROFILE: Final = {"tlsserver": 25, "shortlived": 25}
 
 
 def half_an_account_binding(subject: Subject) -> Iterator[Finding]:
@@ -59,4 +63,31 @@ def names_without_a_certificate(subject: Subject) -> Iterator[Finding]:
                 )
 
 
-RULES: Final = (half_an_account_binding, files_without_files, names_without_a_certificate)
+def crowded_certificates(subject: Subject) -> Iterator[Finding]:
+    """Find sites whose names do not fit into the one certificate that they are to share."""
+    for index, _, site in subject.sites():
+        most = _MOST_NAMES_OF_PROFILE.get(site.tls.profile, _MOST_NAMES)
+        names = len([name for name in site.domains if not needs_local_ca(name, site.tls.directory)])
+        if (
+            site.tls.mode == "acme"
+            and site.tls.group
+            and uses_letsencrypt(site.tls.directory)
+            and names > most
+        ):
+            place: Path = ("site", index)
+            needs = tuple(
+                path
+                for key in ("mode", "group", "directory", "profile")
+                for path in subject.candidates(place, "tls", key)
+            )
+            hint = "set tls.group to false, or divide the site"
+            expected = f"at most {most} names in one certificate, as Let's Encrypt demands"
+            yield Finding((*place, "domains"), f"{names} names", expected, hint, needs)
+
+
+RULES: Final = (
+    half_an_account_binding,
+    files_without_files,
+    names_without_a_certificate,
+    crowded_certificates,
+)

@@ -74,8 +74,8 @@ def warned(tmp_path: Path) -> Warned:
             "2: server.admin: the token travels without encryption; keep this port off the network",
         ),
         (
-            SITE + 'limits.head_size = "64KB"',
-            "4: site[0].limits.head_size (a.de): it counts for all sites together: set it in [limits]",
+            SITE + 'timeouts.head = "5s"',
+            "4: site[0].timeouts.head (a.de): it counts for all sites together: set it in [timeouts]",
         ),
         (
             SITE + '[[site.route]]\npath = "/a"\ncache.size = "64MB"',

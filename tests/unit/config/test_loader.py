@@ -27,6 +27,7 @@ def require_an_outcome(source: bytes) -> None:
         assert faults
     for fault in faults:
         assert str(fault).isprintable()
+        assert len(str(fault)) < 2000
         assert fault.line is None or 1 <= fault.line <= source.count(b"\n") + 1
 
 
@@ -141,6 +142,68 @@ TABLES = st.sampled_from(
 @given(st.lists(TABLES | st.tuples(KEYS, VALUES).map(" = ".join), max_size=14).map("\n".join))
 def test_any_document_gives_a_configuration_or_faults(text: str) -> None:
     require_an_outcome(text.encode())
+
+
+STRINGS = st.text(max_size=12).map(lambda text: "".join(f"\\U{ord(character):08x}" for character in text))
+BEGINNINGS = st.sampled_from(
+    [
+        "",
+        "/",
+        "http://",
+        "ws://",
+        "unix:",
+        "https://a/",
+        "*.",
+        "a.de:",
+        "[::1]:",
+        "mailto:",
+        "file:",
+        "${",
+        "1",
+        "10.0.0.0/",
+    ]
+)
+PLACES = st.sampled_from(
+    [
+        *(
+            "[server]\nhttp = [%s]",
+            "[server]\nuser = %s",
+            "[tls]\nemail = %s",
+            "[tls]\ndirectory = %s",
+            "[log]\nlevel = %s",
+        ),
+        *(
+            "[cache]\nttl = %s",
+            "[limits]\nbody = %s",
+            "[rate_limit]\nrate = %s",
+            "[client_ip]\ntrusted = [%s]",
+        ),
+        *(
+            "[[site]]\ndomains = [%s]",
+            "[[site]]\nupstream = %s",
+            "[[site]]\nredirect = %s",
+            "[[site.route]]\npath = %s",
+        ),
+        *(
+            "[[site]]\nset_response_headers = {X = %s}",
+            "[[site]]\nset_response_headers = {%s = 'x'}",
+            "%s = 1",
+            "[%s]",
+        ),
+        *(
+            "[[site]]\nhealth = %s",
+            "[[site]]\nupgrade = [%s]",
+            "[cache]\nignore_cookies = [%s]",
+            "[cache]\nwait = %s",
+        ),
+    ]
+)
+
+
+@given(PLACES, BEGINNINGS, STRINGS)
+def test_any_string_anywhere_is_reported_readably(place: str, beginning: str, text: str) -> None:
+    require_an_outcome((place % f'"{beginning}{text}"').encode())
+    require_an_outcome((place % f'"{beginning}{text * 2_000}"').encode())
 
 
 @given(st.binary(max_size=80))

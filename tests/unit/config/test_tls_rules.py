@@ -48,6 +48,17 @@ def test_faults(text: str, line: str, fault_lines: Lines) -> None:
     assert fault_lines(text, site=False) == [line]
 
 
+def test_more_names_than_one_certificate_holds(fault_lines: Lines, parsed: Callable[..., Config]) -> None:
+    names = ", ".join(f'"a{number}.de"' for number in range(26))
+    text = f'[[site]]\ndomains = [{names}]\nupstream = "http://a"\ntls = {{group = true, profile = "%s"}}'
+    [line] = fault_lines(text % "shortlived", site=False)
+    assert line.startswith(
+        "2: site[0].domains (a0.de): found 26 names, expected at most 25 names in one certificate"
+    )
+    assert parsed(text % "classic", site=False).sites
+    assert parsed(text.replace("group = true", "group = false") % "shortlived", site=False).sites
+
+
 @pytest.mark.parametrize(
     "text",
     [
