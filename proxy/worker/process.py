@@ -109,6 +109,7 @@ class Worker:
                 self._begin_drain(command.timeout)
             case control.ReopenLogs():
                 self._configured_plane.reopen_logs()
+                _log.debug("logs reopened")
             case control.Ping():
                 pass  # answered when it came in
             case _:

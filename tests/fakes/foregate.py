@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ class Foregate:
         finally:
             connection.close()
 
-    def admin(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+    def admin(self, method: str, path: str) -> tuple[int, Any]:
         """Ask over the admin socket; return status and JSON document."""
         connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -195,6 +196,13 @@ class Foregate:
     def metric(self, name: str, **labels: str) -> float:
         """Return one sample; 0 if there is none yet."""
         return self.metrics().get((name, tuple(sorted(labels.items()))), 0.0)
+
+    def wait_metric(self, value: float, name: str, **labels: str) -> None:
+        """Scrape until a sample has a value: a request counts a moment after its answer is sent."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.metric(name, **labels)) != value and time.monotonic() < deadline:
+            continue
+        assert found == value, (name, labels, found)
 
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers that hold a slot."""

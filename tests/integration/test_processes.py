@@ -18,6 +18,7 @@ from tests.fakes.origin import Origin, OriginResponse
 from tests.integration.conftest import StartForegate
 
 NOWHERE = "http://127.0.0.1:9"
+COUNTED = "foregate_request_duration_seconds_count"
 EVERY_REQUEST = """
 [rate_limit]
 rate = "off"
@@ -61,11 +62,7 @@ def test_it_forwards_through_two_workers_and_answers_its_operator(
     assert origin.requests[0].target == "/some/where"
     assert gate.get("/healthz", "metrics") == (200, b"ok\n")
     assert gate.get("/readyz", "metrics") == (200, b"ready\n")
-    assert (
-        gate.metric("foregate_requests_total", site="*", code="200", cache="NONE")
-        + gate.metric("foregate_requests_total", site="*", code="200", cache="MISS")
-        == 1
-    )
+    gate.wait_metric(1, "foregate_requests_total", site="*", code="200", cache="MISS")
     assert gate.command("health").stdout == "ready\n"
     page = gate.command("status").stdout
     assert "serving" in page
@@ -79,26 +76,24 @@ def test_workers_that_stop_or_die_cost_no_new_connection(
     gate.wait_serving(2)
     port = gate.port
     first, second = gate.worker_pids()
-    counted = []
     assert fetch_many(port, 40) == [200] * 40
-    counted.append(gate.metric("foregate_request_duration_seconds_count", site="*"))
+    gate.wait_metric(40, COUNTED, site="*")
 
     stop_process(first)
     assert fetch_many(port, 40) == [200] * 40  # the other one accepts
     os.kill(first, signal.SIGKILL)
     assert fetch_many(port, 40) == [200] * 40
-    counted.append(gate.metric("foregate_request_duration_seconds_count", site="*"))
     gate.wait("worker ended", 1, ended="killed by SIGKILL")
+    gate.wait_metric(120, COUNTED, site="*")
     gate.wait_serving(3)
 
     os.kill(second, signal.SIGKILL)
     assert fetch_many(port, 40) == [200] * 40  # the replacement is there
     gate.wait_serving(4)
-    counted.append(gate.metric("foregate_request_duration_seconds_count", site="*"))
-    assert counted == [40, 120, 160]
+    gate.wait_metric(160, COUNTED, site="*")
     assert not {first, second} & set(gate.worker_pids())
     assert gate.metric("foregate_worker_exits_total", reason="crashed") == 2
-    assert gate.metric("foregate_connections_active", scheme="http") == 0
+    gate.wait_metric(0, "foregate_connections_active", scheme="http")
 
 
 async def test_a_worker_killed_under_load_loses_at_most_the_connections_it_had(
@@ -283,3 +278,40 @@ def test_a_worker_told_to_stop_is_replaced_and_loses_nothing(
     gate.wait_serving(2)
     gate.wait("worker has drained", pid=pid, ended="exit status 0")
     assert fetch(gate.port) == 200
+
+
+def test_sigusr1_reopens_the_access_log_after_a_rotation(
+    start_foregate: StartForegate, origin: Origin
+) -> None:
+    text = configuration(origin.url).replace('level = "debug"', 'level = "debug"\naccess = "access.log"')
+    gate = start_foregate(text)
+    gate.wait_serving(2)
+    log = gate.file.with_name("access.log")
+    assert gate.get("/before")[0] == 200
+    rotated = log.rename(log.with_suffix(".1"))
+    gate.signal(signal.SIGUSR1)
+    gate.wait("logs reopened", 2)
+    assert gate.get("/after")[0] == 200
+    assert gate.terminate() == 0
+    assert [b"/before" in rotated.read_bytes(), b"/after" in log.read_bytes()] == [True, True]
+
+
+def test_the_admin_api_shows_sites_and_a_configuration_without_secrets(
+    start_foregate: StartForegate, origin: Origin
+) -> None:
+    headers = 'set_request_headers = { Authorization = "Bearer secret-of-the-app" }'
+    gate = start_foregate(
+        configuration(origin.url, server='admin_token = "secret-token-of-the-admin"', site=headers)
+    )
+    gate.wait_serving(2)
+    assert gate.get("/")[0] == 200
+    gate.wait_metric(1, COUNTED, site="*")
+    status, sites = gate.admin("GET", "/api/v1/sites")
+    assert (status, sites[0]["name"], sites[0]["requests"]) == (200, "*", 1)
+    status, configured = gate.admin("GET", "/api/v1/config")
+    assert (status, configured["server"]["workers"]) == (200, 2)
+    assert "secret-token" not in str(configured)
+    assert "secret-of-the-app" not in str(configured)
+    assert configured["site"][0]["set_request_headers"] == {"Authorization": "********"}
+    status, page = gate.admin("GET", "/api/v1/status")
+    assert (status, page["traffic"]["requests"]) == (200, 1)

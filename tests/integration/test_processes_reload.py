@@ -198,4 +198,5 @@ def test_the_socket_moves_with_the_storage(start_foregate: StartForegate, origin
 
 def moved_status(gate: Foregate) -> dict[str, object]:
     gate.storage = gate.file.parent / "elsewhere"
-    return gate.admin("GET", "/api/v1/status")[1]
+    status: dict[str, object] = gate.admin("GET", "/api/v1/status")[1]
+    return status

@@ -1,6 +1,7 @@
 """The command line: what it prints, where, and the four exit statuses."""
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,9 +12,7 @@ import pytest
 from proxy import __version__
 from proxy.cli import main
 
-GOOD = (
-    '[[site]]\ndomains = ["a.example.com"]\nupstream = "http://127.0.0.1:3000"\n[server]\nmetrics = "127.0.0.1:1"\n'
-)
+GOOD = '[[site]]\ndomains = ["a.example.com"]\nupstream = "http://127.0.0.1:3000"\n[server]\nmetrics = "127.0.0.1:1"\n'
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -189,3 +188,20 @@ def test_health_of_an_instance_that_is_not_ready(
     file.write_text(GOOD.replace('"127.0.0.1:1"', '""'))
     instance(503, {"detail": "not ready"})
     assert run("health") == (1, "", "foregate: not ready\n")
+
+
+def test_the_page_lists_every_command(run: Run) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    listed = re.findall(r"^\| `foregate (\w+)`", page, re.MULTILINE)
+    shown = [line.split()[0] for line in run("--help")[1].partition("Commands:\n")[2].splitlines()]
+    assert sorted(listed) == sorted(shown)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_are_given_a_completion(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
+    monkeypatch.setenv("_FOREGATE_COMPLETE", f"{shell}_source")
+    with pytest.raises(SystemExit):
+        main([])
+    assert "_FOREGATE_COMPLETE" in capsys.readouterr().out
