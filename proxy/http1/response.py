@@ -12,8 +12,9 @@ from proxy.http1.request import content_length_of, split_lines
 from proxy.http1.writer import status_line
 from proxy.semantics.fields import FieldLine, list_members
 
-#: An upstream's head may be as large as a client's by default, whatever [limits] says about clients.
+#: An upstream's field section may have so many octets, whatever [limits] says about clients.
 MAX_RESPONSE_HEAD: Final = 64 * 1024
+MAX_STATUS_LINE: Final = 8 * 1024
 MAX_RESPONSE_FIELDS: Final = 500
 
 
@@ -55,7 +56,7 @@ def parse_status_line(line: bytes) -> StatusLine:
     Apps send a handful of different ones: remembering them saves 1 µs a response.
     """
     match = grammar.STATUS_LINE.fullmatch(line)
-    if match is None:
+    if match is None or len(line) > MAX_STATUS_LINE:
         raise MessageError("status-line", "malformed status line")
     minor, status, reason = match.groups()
     return StatusLine(minor[0] - 48, int(status), status_line(int(status), reason or b""))

@@ -319,6 +319,8 @@ class UpstreamConnection(asyncio.Protocol):
             line_end = data.find(b"\r\n")
             status = parse_status_line(data[:line_end])
             section = data[line_end + 2 : end + 2]
+            if len(section) > MAX_RESPONSE_HEAD:
+                raise MessageError("head-too-large", "the header section is too large")
             fields = self.pool.response_memo.get(section)
             if fields is None:
                 fields = parse_response_fields(section)

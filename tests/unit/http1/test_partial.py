@@ -5,6 +5,7 @@ import pytest
 from proxy.errors import MessageError
 from proxy.http1.partial import MAX_EMPTY_LINES, PartialHead, without_empty_lines
 from proxy.http1.request import MAX_TARGET
+from proxy.http1.response import MAX_STATUS_LINE
 
 HEAD = b"GET /path HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 300 + b"\r\n\r\n"
 
@@ -53,7 +54,18 @@ def test_refuses_as_soon_as_it_can_be_no_head(octets: bytes, status: int) -> Non
         assert caught.value.status == status or (octets.endswith(b"2.0\r\n") and caught.value.status == 505)
 
 
-@pytest.mark.parametrize("octets", [b"ICE/1.1", b"\rHTTP", b"HTTP/2", b"HTTP/1.1 200 OK\n"])
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"ICE/1.1",
+        b"\rHTTP",
+        b"\r\nHTTP/1.1 200 OK\r\n",
+        b"HTTP/2",
+        b"HTTP/1.1 200 OK\n",
+        b"HTTP/1.1 2000 OK\r\n",
+        b"HTTP/1.1 200 " + b"y" * MAX_STATUS_LINE,
+    ],
+)
 def test_refuses_what_can_be_no_response(octets: bytes) -> None:
     for size in (1, len(octets)):
         with pytest.raises(MessageError):
@@ -63,3 +75,19 @@ def test_refuses_what_can_be_no_response(octets: bytes) -> None:
 def test_skips_a_few_empty_lines_before_a_request() -> None:
     assert without_empty_lines(b"\r\n\r\nGET") == b"GET"
     assert without_empty_lines(b"\r\n" * (MAX_EMPTY_LINES + 1) + b"GET") == b"\r\nGET"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
+def test_skips_as_many_empty_lines_when_they_come_in_pieces(size: int) -> None:
+    assert feed(b"\r\n" * MAX_EMPTY_LINES + HEAD, size) == HEAD
+    with pytest.raises(MessageError):
+        feed(b"\r\n" * (MAX_EMPTY_LINES + 1) + HEAD, size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 50, 10_000])
+def test_the_bound_is_on_the_field_section_alone(size: int) -> None:
+    line, section = b"GET /" + b"a" * 500 + b" HTTP/1.1\r\n", b"Host: a\r\nX: " + b"y" * 300 + b"\r\n"
+    assert feed(line + section + b"\r\n", size, max_size=len(section)) == line + section + b"\r\n"
+    with pytest.raises(MessageError) as caught:
+        feed(line + section[:-2] + b"yy", size, max_size=len(section) - 2)
+    assert caught.value.status == 431

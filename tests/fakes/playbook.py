@@ -1,0 +1,343 @@
+"""Both ends of a gateway in one script: a client and an app that send and receive exactly what the test says.
+
+A transcript is straight-line code (`await client.send(...)`, `await app.request()`), and it is run several times:
+with every message in one piece, octet by octet, and cut at random places that stay the same from run to run. The
+pieces arrive one by one, because after each the event loop, which also serves the gateway, takes its turns.
+"""
+
+import asyncio
+import contextlib
+import random
+import re
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Self
+
+from tests.fakes.gateway import Gateway, configuration
+from tests.fakes.warped_loop import WarpedLoop, turns
+
+WHOLE: Final = "whole"
+OCTETS: Final = "octet by octet"
+RANDOM: Final = ("cut at random", "cut at random again")
+CUTS: Final = (WHOLE, OCTETS, *RANDOM)
+#: As a gateway writes one: a token, a colon, one space, a value without controls or outer white space.
+_FIELD_LINE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:(?: [!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?| )")
+PATIENCE: Final = 15.0  # seconds
+_READ: Final = 256 * 1024
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it came in: start line, field lines in order, content without its coding, trailer lines."""
+
+    start: str
+    lines: tuple[str, ...]
+    content: bytes = b""
+    trailers: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> int:
+        """Return a response's status code."""
+        return int(self.start.split(" ")[1])
+
+    @property
+    def target(self) -> str:
+        """Return a request's target."""
+        return self.start.split(" ")[1]
+
+    def all(self, name: str) -> list[str]:
+        """Return the values of all field lines with this name."""
+        pairs = (line.split(": ", 1) for line in self.lines)
+        return [value for field, value in pairs if field.lower() == name.lower()]
+
+    def one(self, name: str) -> str | None:
+        """Return the value of the only field line with this name, or None without one."""
+        values = self.all(name)
+        assert len(values) < 2, f"{name} came {len(values)} times: {values}"
+        return values[0] if values else None
+
+
+def head(*lines: str) -> bytes:
+    """Write a message head: each line with its CRLF, and the empty line."""
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1")
+
+
+def pieces(octets: bytes, cut: str, draw: random.Random) -> Iterator[bytes]:
+    """Cut what is to be sent as one run of a transcript wants it."""
+    if cut == WHOLE:
+        yield octets
+        return
+    position = 0
+    while position < len(octets):
+        size = 1 if cut == OCTETS else draw.choice((1, 2, 3, 7, 20, 60, 200, 5000))
+        yield octets[position : position + size]
+        position += size
+
+
+def patience() -> contextlib.AbstractAsyncContextManager[object]:
+    """Bound a wait, where the clock is not the test's own."""
+    if isinstance(asyncio.get_running_loop(), WarpedLoop):
+        return contextlib.nullcontext()
+    return asyncio.timeout(PATIENCE)
+
+
+class Peer:
+    """One connection of the client's or of the app's."""
+
+    def __init__(self, sock: socket.socket, cut: str, draw: random.Random) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._cut = cut
+        self._draw = draw
+        self._received = b""
+
+    # --- sends
+
+    async def send(self, *lines: str, content: bytes = b"") -> None:
+        """Send a head of these lines, with content behind it."""
+        await self.send_octets(head(*lines) + content)
+
+    async def send_octets(self, octets: bytes) -> None:
+        """Send octets as they are."""
+        for piece in pieces(octets, self._cut, self._draw):
+            await self._loop.sock_sendall(self.sock, piece)
+            await turns()
+
+    async def offer(self, octets: bytes) -> None:
+        """Send octets as far as the other side takes them: it may hang up in between."""
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            await self.send_octets(octets)
+
+    async def send_chunks(self, *chunks: bytes) -> None:
+        """Send content in chunks, one for each argument; an empty one is the last chunk."""
+        for chunk in chunks:
+            await self.send_octets(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+
+    def shut_down(self) -> None:
+        """Send no more (FIN)."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close without a word."""
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Close with a reset, unless it is closed already."""
+        if self.sock.fileno() >= 0:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.sock.close()
+
+    # --- receives
+
+    async def _more(self) -> None:
+        async with patience():
+            octets = await self._loop.sock_recv(self.sock, _READ)
+        if not octets:
+            raise EOFError(f"the other side ended behind {self._received!r}")
+        self._received += octets
+
+    async def octets(self, count: int) -> bytes:
+        """Receive so many octets."""
+        while len(self._received) < count:
+            await self._more()
+        octets, self._received = self._received[:count], self._received[count:]
+        return octets
+
+    async def until(self, end: bytes) -> bytes:
+        """Receive up to and with these octets."""
+        while end not in self._received:
+            await self._more()
+        octets, mark, self._received = self._received.partition(end)
+        return octets + mark
+
+    async def expect(self, octets: bytes) -> None:
+        """Receive exactly these octets."""
+        received = await self.octets(len(octets))
+        assert received == octets
+
+    async def head(self) -> Message:
+        """Receive a head; its lines must have no white space around them and names as tokens."""
+        start, *lines = (await self.until(b"\r\n\r\n"))[:-4].decode("latin-1").split("\r\n")
+        for line in lines:
+            assert _FIELD_LINE.fullmatch(line), line
+        return Message(start, tuple(lines))
+
+    async def request(self) -> Message:
+        """Receive a request with its content."""
+        return await self._with_content(await self.head(), until_end=False)
+
+    async def response(self, *, to: str = "GET") -> Message:
+        """Receive a final response with its content; `to` is the method that it answers."""
+        message = await self.head()
+        if to == "HEAD" or message.status in (101, 204, 304):
+            return message
+        framed = message.all("Content-Length") or message.all("Transfer-Encoding")
+        return await self._with_content(message, until_end=not framed)
+
+    async def _with_content(self, message: Message, *, until_end: bool) -> Message:
+        length, coding = message.one("Content-Length"), message.one("Transfer-Encoding")
+        assert length is None or coding is None
+        if coding is not None:
+            assert coding == "chunked"
+            content, trailers = await self._chunks()
+            return Message(message.start, message.lines, content, trailers)
+        content = await self.rest() if until_end else await self.octets(int(length or 0))
+        return Message(message.start, message.lines, content)
+
+    async def _chunks(self) -> tuple[bytes, tuple[str, ...]]:
+        content = b""
+        while chunk := await self.chunk():
+            content += chunk
+        lines = []
+        while line := (await self.until(b"\r\n"))[:-2]:
+            lines.append(line.decode("latin-1"))
+        return content, tuple(lines)
+
+    async def chunk(self) -> bytes:
+        """Receive one chunk; b"" is the last one, whose trailer section is left."""
+        size = int((await self.until(b"\r\n"))[:-2], 16)
+        if not size:
+            return b""
+        content = await self.octets(size)
+        await self.expect(b"\r\n")
+        return content
+
+    async def rest(self) -> bytes:
+        """Receive everything up to the other side's end, which must be orderly."""
+        with contextlib.suppress(EOFError):
+            while True:
+                await self._more()
+        octets, self._received = self._received, b""
+        return octets
+
+    async def end(self) -> None:
+        """Receive the other side's orderly end, and nothing before it."""
+        assert await self.rest() == b""
+
+    async def cut_off(self) -> bytes:
+        """Receive what comes until the connection is gone, by a reset or an end; return it."""
+        with contextlib.suppress(ConnectionResetError):
+            return await self.rest()
+        octets, self._received = self._received, b""
+        return octets
+
+    async def was_reset(self) -> None:
+        """Receive a reset, whatever comes before it."""
+        try:
+            await self.rest()
+        except ConnectionResetError:
+            return
+        raise AssertionError("an orderly end where a reset was due")
+
+
+class App:
+    """Where the gateway's connections to an app arrive."""
+
+    def __init__(self, play: "Play") -> None:
+        self._play = play
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listening.setblocking(False)
+        self.port = int(self._listening.getsockname()[1])
+
+    async def accept(self) -> Peer:
+        """Take the next connection that the gateway makes."""
+        async with patience():
+            sock, _ = await asyncio.get_running_loop().sock_accept(self._listening)
+        return self._play.peer(sock)
+
+    def nobody_came(self) -> bool:
+        """Say whether no connection waits to be accepted."""
+        try:
+            sock, _ = self._listening.accept()
+        except BlockingIOError:
+            return True
+        sock.close()
+        return False
+
+    def close(self) -> None:
+        """Listen no more: connections are refused from now on."""
+        self._listening.close()
+
+
+class Play:
+    """One run of a transcript: a gateway, its app, and its clients."""
+
+    def __init__(self, cut: str, seed: str) -> None:
+        self.cut = cut
+        self._draw = random.Random(seed)
+        self._peers: list[Peer] = []
+        self._gateway: Gateway | None = None
+        self.app = App(self)
+        self.spare = App(self)  # a second address, for those who configure one
+
+    @property
+    def gateway(self) -> Gateway:
+        """Return the gateway, which must have been started."""
+        assert self._gateway is not None
+        return self._gateway
+
+    async def start(self, *, site: str = "", domains: str = '["a.test"]', **tables: str) -> Gateway:
+        """Start the gateway with one site in front of `app`; `site` and `tables` are lines of proxy.toml."""
+        upstream = "" if "upstream =" in site.partition("[[")[0] else f'upstream = "{self.url}"\n'
+        text = f"domains = {domains}\n{upstream}{site}"
+        self._gateway = await Gateway(configuration(text, **tables)).__aenter__()
+        return self._gateway
+
+    @property
+    def url(self) -> str:
+        """Return the app's URL."""
+        return f"http://127.0.0.1:{self.app.port}"
+
+    @property
+    def spare_url(self) -> str:
+        """Return the URL of the second address."""
+        return f"http://127.0.0.1:{self.spare.port}"
+
+    def peer(self, sock: socket.socket) -> Peer:
+        """Keep one end of a connection until the run is over."""
+        self._peers.append(Peer(sock, self.cut, self._draw))
+        return self._peers[-1]
+
+    async def client(self) -> Peer:
+        """Connect to the gateway, started with what is usual if it was not started yet."""
+        if self._gateway is None:
+            await self.start()
+        sock = socket.socket()
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.gateway.port))
+        return self.peer(sock)
+
+    async def both(self) -> tuple[Peer, Peer]:
+        """Return a client and the app's end of the connection that its first request, GET /first, has made.
+
+        The response to it has been relayed, so that both connections wait for the next request.
+        """
+        client = await self.client()
+        await client.send("GET /first HTTP/1.1", "Host: a.test")
+        app = await self.app.accept()
+        await app.request()
+        await app.send("HTTP/1.1 200 OK", "Content-Length: 0")
+        assert (await client.response()).status == 200
+        return client, app
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        for peer in self._peers:
+            peer.close()
+        for app in (self.app, self.spare):
+            app.close()
+        if self._gateway is not None:
+            await self._gateway.__aexit__(None, None, None)
+
+    async def leftovers(self) -> list[str]:
+        """Reset what is still open at either end, and say what the gateway has not cleaned up."""
+        for peer in self._peers:
+            peer.reset()
+        return await self.gateway.leftovers() if self._gateway is not None else []

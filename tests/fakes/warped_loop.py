@@ -1,0 +1,35 @@
+"""An event loop whose clock can be put forward, for real sockets under deadlines of any length."""
+
+import asyncio
+
+
+class WarpedLoop(asyncio.SelectorEventLoop):
+    """Tells the time as its selector does, plus what a test has skipped."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+        super().__init__()
+
+    def time(self) -> float:
+        """Return seconds of a monotonic clock that may be ahead of the real one."""
+        return super().time() + self._skipped
+
+    def skip(self, seconds: float) -> None:
+        """Put the clock forward; timers that come due by that run in the next turn."""
+        self._skipped += seconds
+
+
+async def turns(count: int = 2) -> None:
+    """Let everything happen that can happen without time passing; a turn looks at every socket once."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def pass_time(seconds: float, step: float = 0.25) -> None:
+    """Let time pass in small steps, so that what is due in between happens in its order."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, WarpedLoop)
+    while seconds > 0:
+        loop.skip(min(step, seconds))
+        seconds -= step
+        await turns(3)
