@@ -1,6 +1,6 @@
 """The two Starlette applications: a read-only one for monitoring, and the operator's."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Final
 
@@ -24,9 +24,11 @@ def monitoring_application(operations: Operations) -> Starlette:
     return _application(_monitoring_routes(operations))
 
 
-def operator_application(operations: Operations, policy: Callable[[], AccessPolicy]) -> Starlette:
-    """Build everything else, and monitoring too, behind the access policy."""
-    routes = [*_monitoring_routes(operations), *_operator_routes(operations)]
+def operator_application(
+    operations: Operations, policy: Callable[[], AccessPolicy], further: Iterable[Route] = ()
+) -> Starlette:
+    """Build everything else, and monitoring too, behind the access policy; `further` are other parts' routes."""
+    routes = [*_monitoring_routes(operations), *_operator_routes(operations), *further]
     return _application(routes, Middleware(AccessControl, policy=policy))
 
 

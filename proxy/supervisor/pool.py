@@ -12,7 +12,13 @@ from proxy.supervisor.heartbeat import RunningTime
 from proxy.supervisor.listeners import Listener
 from proxy.supervisor.processes import Children, Exit
 from proxy.supervisor.restarts import RestartPolicy
-from proxy.supervisor.worker_process import Briefing, ExitReason, WorkerProcess, WorkerState
+from proxy.supervisor.worker_process import (
+    Briefing,
+    CertificateReport,
+    ExitReason,
+    WorkerProcess,
+    WorkerState,
+)
 from proxy.telemetry import process_log
 from proxy.telemetry.totals import CounterLedger
 
@@ -20,6 +26,10 @@ _log = process_log.logger("supervisor")
 
 DRAIN_GRACE = 2.0  # seconds that a worker gets beyond its time for draining
 LEAVING_TIME = 8.0  # seconds for a worker to drain that got a SIGTERM of its own
+
+
+def _ignore(_worker: WorkerProcess, _report: CertificateReport) -> None:
+    """Have no certificates."""
 
 
 class WorkerPool:
@@ -36,6 +46,7 @@ class WorkerPool:
         briefing: Callable[[], Briefing],
         on_hopeless: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        on_certificate: Callable[[WorkerProcess, CertificateReport], None] = _ignore,
     ) -> None:
         """Start with no worker; `on_hopeless` is told why no worker ever gets ready."""
         self._loop = asyncio.get_running_loop()
@@ -45,6 +56,7 @@ class WorkerPool:
         self._command = command
         self._briefing = briefing
         self._on_hopeless = on_hopeless
+        self._on_certificate = on_certificate
         self._time = RunningTime(clock())
         self._policy = RestartPolicy()
         self._wanted = 0
@@ -91,6 +103,17 @@ class WorkerPool:
         """Tell every worker that holds a slot."""
         for worker in self._slots.values():
             worker.send(command)
+
+    def tell(self, command: Command | PackedCommand) -> None:
+        """Tell every worker that holds a slot, after all else that it was told so."""
+        for worker in self._slots.values():
+            worker.tell(command)
+
+    async def sync(self, patience: float) -> None:
+        """Return when every worker that holds a slot has done what it was told, or after `patience` seconds."""
+        done = [worker.sync() for worker in self._slots.values()]
+        if done:
+            await asyncio.wait(done, timeout=patience)
 
     def listen(self, listener: Listener) -> None:
         """Let every worker that holds a slot accept on a socket."""
@@ -155,6 +178,10 @@ class WorkerPool:
     def worker_faulty(self, worker: WorkerProcess, fault: str) -> None:
         """Say that a worker does what no worker does, which somebody may have made it do."""
         _log.error("worker broke the rules and is killed", extra=_named(worker, fault=fault))
+
+    def worker_asks(self, worker: WorkerProcess, report: CertificateReport) -> None:
+        """Pass its question or complaint about a certificate on."""
+        self._on_certificate(worker, report)
 
     def worker_exited(self, worker: WorkerProcess, ended: Exit) -> None:
         """Keep what an ended worker counted, and replace it unless it was to end."""

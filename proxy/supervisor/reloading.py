@@ -3,13 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from proxy.admin.operations import ReloadOutcome
 from proxy.config.diff import changes
 from proxy.config.errors import ConfigError
 from proxy.config.schema import Config
 from proxy.control.messages import Unlisten
+from proxy.supervisor.certificate_wishes import storages
 from proxy.supervisor.errors import ListenError, StartError
 from proxy.supervisor.listeners import Endpoint, Listener, endpoints, open_all
 from proxy.supervisor.pool import WorkerPool
@@ -88,7 +88,8 @@ class Reloader:
             return self._refused(str(fault) for fault in exc.faults)
         wanted = endpoints(loaded.config)
         try:
-            prepare_storage(Path(loaded.config.tls.storage), None)
+            for storage in storages(loaded.config):
+                prepare_storage(storage, None)
             opened = self._open(wanted)
         except StartError as exc:
             return self._refused([str(exc)])
@@ -98,6 +99,7 @@ class Reloader:
             for listener in opened:
                 listener.close()
             await self._use(former)
+            self._follow(former.config, (), ())  # who had taken the new one may have forgotten something
             return self._refused([f"a worker cannot use it: {reason}"])
         removed = [self._in_use.listeners[old] for old in self._in_use.listeners if old not in wanted]
         self._exchange(loaded.config, opened, tuple(removed))

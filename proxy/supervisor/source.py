@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from proxy.config.errors import ConfigWarning
 from proxy.config.loader import load
 from proxy.config.schema import Config
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
+State = TypeVar("State")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,15 @@ class Fingerprint:
     inode: int
     modified_ns: int
     size: int
+
+
+def fingerprint_of(path: Path) -> Fingerprint | None:
+    """Return a file's state, or None while there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return Fingerprint(found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +66,7 @@ class ConfigFile:
 
     def fingerprint(self) -> Fingerprint | None:
         """Return the file's state, or None while there is no such file."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            return None
-        return Fingerprint(found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+        return fingerprint_of(self.path)
 
     def is_mounted_alone(self, mounts: Path = _MOUNTS) -> bool:
         """Tell whether the file itself, not its folder, is a mount point (a bind-mounted single file).
@@ -75,18 +81,18 @@ class ConfigFile:
         return any(len(words := line.split(" ")) > 4 and words[4] == wanted for line in lines)
 
 
-class FileWatch:
-    """Notice that a file has changed and then kept still for two polls; pure."""
+class FileWatch(Generic[State]):
+    """Notice that a file, or several, have changed and then kept still for two polls; pure."""
 
     __slots__ = ("_seen", "_settled", "_still")
 
-    def __init__(self, settled: Fingerprint | None) -> None:
+    def __init__(self, settled: State | None) -> None:
         """Start from the state that is in use."""
         self._settled = settled
         self._seen = settled
         self._still = 0
 
-    def poll(self, now: Fingerprint | None) -> bool:
+    def poll(self, now: State | None) -> bool:
         """Take the state of this poll; True means: read the file now.
 
         While the file is missing (an editor renames, a deployment swaps), nothing happens.
@@ -98,6 +104,6 @@ class FileWatch:
         self._settled = now
         return True
 
-    def settle(self, fingerprint: Fingerprint | None) -> None:
+    def settle(self, state: State | None) -> None:
         """Take a state as known: the file was read on somebody's order."""
-        self._settled = fingerprint
+        self._settled = state

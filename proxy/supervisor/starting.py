@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.supervisor import privileges
+from proxy.supervisor.certificate_wishes import storages
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.listeners import Listener, endpoints, open_all
 from proxy.supervisor.processes import installation, keep_descriptors
@@ -38,8 +39,9 @@ def start(file: ConfigFile) -> Started:
     try:
         storage = Path(config.tls.storage)
         identity = privileges.choose_identity(config.server.user, storage)
-        privileges.prepare_storage(storage, identity)
-        privileges.check_access(identity, installation(), storage)
+        for folder in storages(config):
+            privileges.prepare_storage(folder, identity)
+            privileges.check_access(identity, installation(), folder)
         privileges.drop(identity)
         # The admin socket lies in the storage and belongs to whom we are now.
         listeners += open_all(endpoint for endpoint in wanted if endpoint.address is None)

@@ -1,22 +1,29 @@
 """The supervisor itself: one event loop that holds everything together until it is told to end."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from starlette.applications import Starlette
 
 from proxy.admin.access import AccessPolicy
 from proxy.admin.application import monitoring_application, operator_application
+from proxy.admin.certificates import certificate_routes
 from proxy.admin.operations import Document, ReloadOutcome
 from proxy.admin.server import AdminServer
 from proxy.config.diff import redacted
 from proxy.config.schema import Config
 from proxy.control.messages import ReopenLogs, Upstreams
+from proxy.supervisor.certificate_desk import CertificateDesk
+from proxy.supervisor.certificate_wishes import probing_of
+from proxy.supervisor.certificates import Certificates
 from proxy.supervisor.cpus import available_cpus
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.heartbeat import INTERVAL
+from proxy.supervisor.lasting import kept_running
 from proxy.supervisor.listeners import Endpoint, Listener, Purpose
 from proxy.supervisor.overview import Overview, upstream_documents
 from proxy.supervisor.pool import WorkerPool
@@ -36,8 +43,8 @@ from proxy.upstream.watch import UpstreamWatch
 
 _log = process_log.logger("supervisor")
 
-_AFTER_A_FAULT = 1.0  # seconds before a task that failed runs again
 _RATE_EVERY = 5  # ticks
+_GATHERING = 0.02  # seconds
 
 
 class Supervisor:
@@ -52,10 +59,20 @@ class Supervisor:
         self._regions = SharedRegions(started.loaded.config)
         self._ledger = CounterLedger()
         self._in_use = InUse(started.loaded, started.listeners, self._ledger)
-        self._pool = WorkerPool(self._children, self._ledger, command, self._briefing, self._give_up)
+        self._pool = WorkerPool(
+            self._children,
+            self._ledger,
+            command,
+            self._briefing,
+            self._give_up,
+            on_certificate=lambda worker, report: self._certificates.reported(worker, report),
+        )
+        self._certificates = Certificates(self._pool, probing_of(os.environ))
+        self._desk = CertificateDesk(self._certificates)
         self._reloader = Reloader(file, self._in_use, self._pool, self._follow)
         self._overview = Overview(self._in_use, self._ledger, self._pool, self._reloader)
         self._upstreams = UpstreamWatch(self._tell_upstream)
+        self._upstream_news: list[UpstreamMessage] = []
         self._gateway_alarm = GatewayAlarm()
         self._servers: dict[Endpoint, AdminServer] = {}
         self._tasks: set[asyncio.Task[object]] = set()
@@ -65,7 +82,9 @@ class Supervisor:
         config = self._in_use.config
         self._take_signals()
         self._upstreams.apply(config)
+        self._certificates.follow(config)
         self._keep_running(self._upstreams.run)
+        self._keep_running(self._certificates.run)
         self._keep_running(self._tick_on)
         for listener in self._in_use.listeners.values():
             self._opened(listener)
@@ -87,12 +106,17 @@ class Supervisor:
 
         A thousand sites take 0.3 s to write down, in which the loop has others to serve.
         """
-        return await asyncio.to_thread(render, self._overview.observation(ready=self.ready), accept)
+        observation = replace(
+            self._overview.observation(ready=self.ready),
+            certificates=tuple(self._desk.observations()),
+            certificate_failures=dict(self._certificates.problems.failures),
+        )
+        return await asyncio.to_thread(render, observation, accept)
 
     def status(self) -> Document:
         """Describe the running instance."""
         state = "draining" if self._draining else "serving" if self.ready else "starting"
-        return self._overview.status(state)
+        return {**self._overview.status(state), **self._desk.certificates()}
 
     def sites(self) -> Sequence[Document]:
         """Describe every site and what it has done."""
@@ -151,6 +175,7 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._certificates.close()
         await asyncio.gather(*(server.stop() for server in self._servers.values()))
         await self._pool.drain(0.0)
         for listener in self._in_use.listeners.values():
@@ -167,7 +192,7 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
     def _keep_running(self, work: Callable[[], Awaitable[None]]) -> None:
-        self._spawn(_kept_running(work))
+        self._spawn(kept_running(work))
 
     async def _tick_on(self) -> None:
         ticks = 0
@@ -180,6 +205,7 @@ class Supervisor:
             ticks += 1
             if not self._draining:
                 await self._reloader.poll()
+                self._certificates.poll()
 
     def _watch_gateway(self) -> None:
         """Say it loudly when all clients seem to come from the container's gateway."""
@@ -200,10 +226,18 @@ class Supervisor:
             upstreams=self._upstreams.snapshot(),
             memory=self._regions.descriptors,
             secret=self._regions.secret,
+            certificates=self._certificates.briefing(),
         )
 
     def _tell_upstream(self, message: UpstreamMessage) -> None:
-        self._pool.broadcast(Upstreams((message,)))
+        """Gather what comes within a moment: with a thousand names, one by one would flood the workers."""
+        if not self._upstream_news:
+            self._loop.call_later(_GATHERING, self._tell_upstreams)
+        self._upstream_news.append(message)
+
+    def _tell_upstreams(self) -> None:
+        self._pool.broadcast(Upstreams(tuple(self._upstream_news)))
+        self._upstream_news.clear()
 
     def _follow(self, config: Config, opened: tuple[Listener, ...], removed: tuple[Listener, ...]) -> None:
         """Do what a reload changes beside the workers' snapshot."""
@@ -215,6 +249,7 @@ class Supervisor:
         for listener in opened:
             self._opened(listener)
         self._upstreams.apply(config)
+        self._certificates.follow(config)
         self._pool.resize(_worker_count(config), config.server.linger)
 
     def _opened(self, listener: Listener) -> None:
@@ -225,7 +260,8 @@ class Supervisor:
             case Purpose.METRICS:
                 application = monitoring_application(self)
             case Purpose.ADMIN:
-                application = operator_application(self, partial(self._policy, listener.endpoint))
+                policy = partial(self._policy, listener.endpoint)
+                application = operator_application(self, policy, certificate_routes(self._desk))
             case Purpose.HTTP | Purpose.HTTPS:
                 return
         self._servers[listener.endpoint] = AdminServer(application, listener.socket)
@@ -246,16 +282,6 @@ class Supervisor:
 
 def _worker_count(config: Config) -> int:
     return available_cpus() if config.server.workers == "auto" else config.server.workers
-
-
-async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
-    """Run something that never ends, again after a fault: one fault must not end the service."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            _log.exception("a task of the supervisor failed")
-        await asyncio.sleep(_AFTER_A_FAULT)
 
 
 def run(file: ConfigFile, command: tuple[str, ...] = worker_command()) -> None:

@@ -15,12 +15,14 @@ from proxy.control.messages import Command, Report
 from proxy.shared_memory import SharedMemory
 from proxy.supervisor.heartbeat import Beat, Heartbeat
 from proxy.supervisor.listeners import Listener, Purpose
+from proxy.supervisor.paced import PacedCommands
 from proxy.supervisor.processes import Children, Exit
 from proxy.telemetry.counters import COUNTERS_KIND
 from proxy.upstream.addresses import UpstreamMessage
 
 _START_PATIENCE: Final = 30.0  # seconds from exec to Ready, on a machine that is busy
 _CLOSED_PATIENCE: Final = 5.0  # seconds between the end of the channel and that of the process
+CertificateReport = control.CertificateWanted | control.CertificateUnusable
 
 
 class WorkerState(Enum):
@@ -46,7 +48,7 @@ class Briefing:
     """What a worker is told when it starts.
 
     `memory` maps the name of each region that all workers share to its descriptor. `secret` is the same for
-    all workers.
+    all workers. `certificates` are commands, perhaps thousands.
     """
 
     configure: PackedCommand
@@ -54,6 +56,7 @@ class Briefing:
     upstreams: tuple[UpstreamMessage, ...]
     memory: Mapping[str, int]
     secret: bytes
+    certificates: Sequence[PackedCommand] = ()
 
 
 class WorkerOwner(Protocol):
@@ -69,6 +72,10 @@ class WorkerOwner(Protocol):
 
     def worker_faulty(self, worker: "WorkerProcess", fault: str) -> None:
         """Take note that it broke the rules, and will be killed."""
+        ...
+
+    def worker_asks(self, worker: "WorkerProcess", report: CertificateReport) -> None:
+        """Take its question or complaint about a certificate."""
         ...
 
     def worker_exited(self, worker: "WorkerProcess", ended: Exit) -> None:
@@ -101,6 +108,7 @@ class WorkerProcess:
         self._heartbeat = Heartbeat()
         self._channel: SupervisorChannel | None = None
         self._applying: dict[int, asyncio.Future[str]] = {}
+        self._paced = PacedCommands(self.send)
         self._owner = owner
         self._alive = False
 
@@ -127,14 +135,24 @@ class WorkerProcess:
         self.send(control.Attach(self.slot, names, briefing.secret), descriptors)
         self.send(briefing.configure)
         self.send(control.Upstreams(briefing.upstreams))
+        for told in briefing.certificates:
+            self.tell(told)
         for listener in briefing.listeners:
             self.listen(listener)
-        self.send(control.Serve())
+        self.tell(control.Serve())
 
     def send(self, command: Command | PackedCommand, descriptors: Sequence[int] = ()) -> None:
         """Tell the worker something; one that is gone, or ends just now, does not hear it."""
         if self._channel is not None:
             self._channel.send(command, descriptors)
+
+    def tell(self, command: Command | PackedCommand) -> None:
+        """Tell the worker something after all else that it was told, when it has come so far."""
+        self._paced.put(command)
+
+    def sync(self) -> asyncio.Future[None]:
+        """Return what is done when the worker has carried out what it was told, or has ended."""
+        return self._paced.sync()
 
     def listen(self, listener: Listener) -> None:
         """Let the worker accept on a socket, if that is for its clients."""
@@ -201,6 +219,10 @@ class WorkerProcess:
                 self._settle(report.generation, "")
             case control.Refused():
                 self._settle(report.generation, report.reason or "the worker did not say why")
+            case control.Synced():
+                self._paced.synced(report.number)
+            case control.CertificateWanted() | control.CertificateUnusable():
+                self._owner.worker_asks(self, report)
 
     def _settle(self, generation: int, outcome: str) -> None:
         applied = self._applying.pop(generation, None)
@@ -210,6 +232,7 @@ class WorkerProcess:
     def _closed(self, fault: str) -> None:
         """See to the end of a process that nobody can tell anything any more."""
         self._channel = None
+        self._paced.close()
         if fault:
             self._owner.worker_faulty(self, fault)
             self.kill(ExitReason.FAULTY)
@@ -221,6 +244,7 @@ class WorkerProcess:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+        self._paced.close()
         for applied in self._applying.values():
             if not applied.done():
                 applied.set_result("")  # its replacement starts with the snapshot

@@ -194,6 +194,31 @@ LAST_RELOAD_SUCCESS: Final = Metric(
     "Unix time at which the configuration in use was loaded",
 )
 
+CERTIFICATE_NOT_BEFORE: Final = Metric(
+    "foregate_certificate_not_before_seconds", "gauge", ("name",), "Unix time at which the certificate begins"
+)
+CERTIFICATE_NOT_AFTER: Final = Metric(
+    "foregate_certificate_not_after_seconds", "gauge", ("name",), "Unix time at which the certificate ends"
+)
+CERTIFICATE_STATE: Final = Metric(
+    "foregate_certificate_state", "gauge", ("name", "state"), "1 for the state that the certificate is in"
+)
+CERTIFICATE_NEXT_ATTEMPT: Final = Metric(
+    "foregate_certificate_next_attempt_seconds", "gauge", ("name",), "Unix time of the next order"
+)
+CERTIFICATE_LAST_PROBLEM: Final = Metric(
+    "foregate_certificate_last_problem",
+    "gauge",
+    ("name", "reason"),
+    "1 for what is wrong with the certificate now",
+)
+CERTIFICATE_FAILURES: Final = Metric(
+    "foregate_certificate_failures_total",
+    "counter",
+    ("name", "reason"),
+    "Attempts that ended without a certificate",
+)
+
 METRICS: Final[tuple[Metric, ...]] = (
     BUILD_INFO,
     START_TIME,
@@ -207,6 +232,12 @@ METRICS: Final[tuple[Metric, ...]] = (
     RELOADS,
     LAST_RELOAD_SUCCESSFUL,
     LAST_RELOAD_SUCCESS,
+    CERTIFICATE_NOT_BEFORE,
+    CERTIFICATE_NOT_AFTER,
+    CERTIFICATE_STATE,
+    CERTIFICATE_NEXT_ATTEMPT,
+    CERTIFICATE_LAST_PROBLEM,
+    CERTIFICATE_FAILURES,
     REQUESTS,
     *(metric for metric, _buckets, _sum in HISTOGRAMS),
     *(metric for metric, _words in SITE_COUNTERS),

@@ -1,7 +1,7 @@
 """What Prometheus sees: one observation, rendered at the moment of a scrape."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -35,6 +35,21 @@ class WorkerObservation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateObservation:
+    """One name's certificate, at one moment; times are Unix time, None where there is none.
+
+    `reason` is that of the last problem, "" when all is well.
+    """
+
+    name: str
+    state: str = ""
+    not_before: float | None = None
+    not_after: float | None = None
+    next_attempt: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """Everything that a scrape shows, taken at one moment; times are Unix time."""
 
@@ -51,6 +66,8 @@ class Observation:
     reloads: Mapping[str, int]
     last_reload_successful: bool
     last_reload_success: float
+    certificates: Sequence[CertificateObservation] = ()
+    certificate_failures: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def render(observation: Observation, accept: str) -> tuple[bytes, str]:
@@ -65,6 +82,7 @@ class _Observed(Collector):
 
     def collect(self) -> Iterator[Family]:
         yield from _supervisor_families(self._observation)
+        yield from _certificate_families(self._observation)
         yield from _site_families(self._observation.totals.sites)
         yield from _process_families(self._observation.totals.process)
 
@@ -97,6 +115,22 @@ def _supervisor_families(seen: Observation) -> Iterator[Family]:
     yield _family(names.RELOADS, _by_label(seen.reloads))
     yield _family(names.LAST_RELOAD_SUCCESSFUL, [((), seen.last_reload_successful)])
     yield _family(names.LAST_RELOAD_SUCCESS, [((), seen.last_reload_success)])
+
+
+def _certificate_families(seen: Observation) -> Iterator[Family]:
+    known = seen.certificates
+    times = (
+        (names.CERTIFICATE_NOT_BEFORE, [(one.name, one.not_before) for one in known]),
+        (names.CERTIFICATE_NOT_AFTER, [(one.name, one.not_after) for one in known]),
+        (names.CERTIFICATE_NEXT_ATTEMPT, [(one.name, one.next_attempt) for one in known]),
+    )
+    for metric, moments in times:
+        yield _family(metric, [((name,), moment) for name, moment in moments if moment is not None])
+    yield _family(names.CERTIFICATE_STATE, [((one.name, one.state), 1) for one in known if one.state])
+    yield _family(
+        names.CERTIFICATE_LAST_PROBLEM, [((one.name, one.reason), 1) for one in known if one.reason]
+    )
+    yield _family(names.CERTIFICATE_FAILURES, seen.certificate_failures.items())
 
 
 def _site_families(sites: Mapping[str, Sequence[int]]) -> Iterator[Family]:
