@@ -3,20 +3,16 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
-from starlette.applications import Starlette
-
-from proxy.admin.access import AccessPolicy
-from proxy.admin.application import monitoring_application, operator_application
 from proxy.admin.certificates import certificate_routes
 from proxy.admin.operations import Document, ReloadOutcome
-from proxy.admin.server import AdminServer
 from proxy.config.diff import redacted
 from proxy.config.schema import Config
 from proxy.control.messages import ReopenLogs, Upstreams
+from proxy.supervisor.admin_servers import AdminServers
 from proxy.supervisor.certificate_desk import CertificateDesk
 from proxy.supervisor.certificate_wishes import probing_of
 from proxy.supervisor.certificates import Certificates
@@ -24,7 +20,7 @@ from proxy.supervisor.cpus import available_cpus
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.heartbeat import INTERVAL
 from proxy.supervisor.lasting import kept_running
-from proxy.supervisor.listeners import Endpoint, Listener, Purpose
+from proxy.supervisor.listeners import Listener, Purpose
 from proxy.supervisor.overview import Overview, upstream_documents
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.processes import Children, worker_command
@@ -74,7 +70,9 @@ class Supervisor:
         self._upstreams = UpstreamWatch(self._tell_upstream)
         self._upstream_news: list[UpstreamMessage] = []
         self._gateway_alarm = GatewayAlarm()
-        self._servers: dict[Endpoint, AdminServer] = {}
+        self._servers = AdminServers(
+            self, certificate_routes(self._desk), lambda: self._in_use.config.server.admin_token
+        )
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def run(self) -> str:
@@ -87,7 +85,7 @@ class Supervisor:
         self._keep_running(self._certificates.run)
         self._keep_running(self._tick_on)
         for listener in self._in_use.listeners.values():
-            self._opened(listener)
+            self._servers.open(listener)
         self._pool.resize(_worker_count(config), config.server.linger)
         try:
             return await self._ended
@@ -176,7 +174,7 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._certificates.close()
-        await asyncio.gather(*(server.stop() for server in self._servers.values()))
+        await self._servers.stop()
         await self._pool.drain(0.0)
         for listener in self._in_use.listeners.values():
             listener.close()
@@ -243,41 +241,13 @@ class Supervisor:
         """Do what a reload changes beside the workers' snapshot."""
         process_log.configure(config.log.format, config.log.level)
         for listener in removed:
-            listener.withdraw()
             # Not awaited: the request that asked for the reload may be on this very listener.
-            self._spawn(self._closed(listener))
+            self._spawn(self._servers.withdraw(listener))
         for listener in opened:
-            self._opened(listener)
+            self._servers.open(listener)
         self._upstreams.apply(config)
         self._certificates.follow(config)
         self._pool.resize(_worker_count(config), config.server.linger)
-
-    def _opened(self, listener: Listener) -> None:
-        """Tell about a socket, and serve it if it is not the workers'."""
-        _log.info("listening", extra=process_log.fields(on=listener.endpoint.name, address=listener.bound))
-        application: Starlette
-        match listener.endpoint.purpose:
-            case Purpose.METRICS:
-                application = monitoring_application(self)
-            case Purpose.ADMIN:
-                policy = partial(self._policy, listener.endpoint)
-                application = operator_application(self, policy, certificate_routes(self._desk))
-            case Purpose.HTTP | Purpose.HTTPS:
-                return
-        self._servers[listener.endpoint] = AdminServer(application, listener.socket)
-
-    async def _closed(self, listener: Listener) -> None:
-        """Close a socket after whoever serves it has let go of it."""
-        server = self._servers.pop(listener.endpoint, None)
-        if server is not None:
-            await server.stop()
-        listener.socket.close()  # its path may be another listener's by now
-
-    def _policy(self, endpoint: Endpoint) -> AccessPolicy:
-        """Ask for the token over TCP; a unix socket's mode is protection enough."""
-        if endpoint.address is None:
-            return AccessPolicy()
-        return AccessPolicy(self._in_use.config.server.admin_token, endpoint.address.host)
 
 
 def _worker_count(config: Config) -> int:
@@ -289,6 +259,7 @@ def run(file: ConfigFile, command: tuple[str, ...] = worker_command()) -> None:
 
     Raises ConfigError or StartError when it cannot start, StartError when it cannot go on.
     """
+    _take_signals_early()
     started = start(file)
 
     async def supervise() -> str:
@@ -298,3 +269,13 @@ def run(file: ConfigFile, command: tuple[str, ...] = worker_command()) -> None:
         fault = runner.run(supervise())
     if fault:
         raise StartError(fault)
+
+
+def _take_signals_early() -> None:
+    """End at once on SIGTERM while there is nothing to drain, and let reloads wait: the file is read anyway.
+
+    The kernel ignores signals to PID 1 that it has no handler for, and they end any other process.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

@@ -9,11 +9,12 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.foregate import PATIENCE, ROOT, Foregate, configuration
+from tests.fakes.foregate import PATIENCE, ROOT, RUN, Foregate, configuration
 from tests.fakes.origin import Origin, OriginResponse
 from tests.integration.conftest import StartForegate
 
@@ -155,7 +156,10 @@ def test_sigterm_lets_requests_finish_and_exits_with_0(start_foregate: StartFore
 def refused_while_draining(gate: Foregate) -> None:
     """Connect until the listening socket is closed everywhere; the worker closes its share when told."""
     while True:
-        with socket.create_connection(("127.0.0.1", gate.port), PATIENCE) as late:
+        with (
+            socket.create_connection(("127.0.0.1", gate.port), PATIENCE) as late,
+            suppress(ConnectionResetError),
+        ):
             late.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
             late.recv(1)
 
@@ -220,6 +224,17 @@ def test_a_missing_file_is_one_clear_line_and_status_1(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert str(missing) in ended.stderr
+
+
+def test_sigterm_before_there_is_anything_to_drain_ends_it(tmp_path: Path) -> None:
+    """The file is a pipe, so that the start stands still while it is read."""
+    file = tmp_path / "proxy.toml"
+    os.mkfifo(file)
+    starting = subprocess.Popen([*RUN, "-c", str(file)], cwd=ROOT)
+    with open(file, "wb"):  # waits for the reader
+        starting.send_signal(signal.SIGHUP)
+        starting.send_signal(signal.SIGTERM)
+        assert starting.wait(PATIENCE) == 0
 
 
 def test_a_bad_file_shows_every_fault_and_status_1(start_foregate: StartForegate) -> None:

@@ -1,0 +1,65 @@
+"""The supervisor's own listeners: one server for each metrics and admin socket."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from starlette.routing import Route
+
+from proxy.admin.access import AccessPolicy
+from proxy.admin.application import monitoring_application, operator_application
+from proxy.admin.operations import Operations
+from proxy.admin.server import AdminServer
+from proxy.supervisor.listeners import Endpoint, Listener, Purpose
+from proxy.telemetry import process_log
+
+_log = process_log.logger("supervisor")
+
+
+class AdminServers:
+    """Serve what is not the workers', on sockets that come and go with reloads."""
+
+    def __init__(self, operations: Operations, routes: Sequence[Route], token: Callable[[], str]) -> None:
+        """Serve `routes` to the operator beside the usual ones; `token` returns the present admin_token."""
+        self._operations = operations
+        self._routes = routes
+        self._token = token
+        self._servers: dict[Endpoint, AdminServer] = {}
+
+    def open(self, listener: Listener) -> None:
+        """Tell about a socket, and serve it if it is not the workers'."""
+        endpoint = listener.endpoint
+        _log.info("listening", extra=process_log.fields(on=endpoint.name, address=listener.bound))
+        match endpoint.purpose:
+            case Purpose.METRICS:
+                application = monitoring_application(self._operations)
+            case Purpose.ADMIN:
+                policy = partial(self._policy, endpoint)
+                application = operator_application(self._operations, policy, self._routes)
+            case Purpose.HTTP | Purpose.HTTPS:
+                return
+        self._servers[endpoint] = AdminServer(application, listener.socket)
+
+    def withdraw(self, listener: Listener) -> Awaitable[None]:
+        """Take a socket out of service now; what is returned closes it after the answers under way.
+
+        It must not be awaited by one of these, as a reload over the admin API is.
+        """
+        listener.withdraw()
+        return _closed(listener, self._servers.pop(listener.endpoint, None))
+
+    async def stop(self) -> None:
+        """Let answers finish for a moment, and close everything."""
+        await asyncio.gather(*(server.stop() for server in self._servers.values()))
+
+    def _policy(self, endpoint: Endpoint) -> AccessPolicy:
+        """Ask for the token over TCP; a unix socket's mode is protection enough."""
+        return (
+            AccessPolicy() if endpoint.address is None else AccessPolicy(self._token(), endpoint.address.host)
+        )
+
+
+async def _closed(listener: Listener, server: AdminServer | None) -> None:
+    if server is not None:
+        await server.stop()
+    listener.socket.close()  # its path may be another listener's by now
