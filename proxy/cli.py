@@ -3,6 +3,7 @@
 Exit status: 0 done, 1 refused (bad configuration, not found, unhealthy), 2 usage, 3 no instance running.
 """
 
+import asyncio
 import json
 import os
 import platform
@@ -13,17 +14,21 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
+from urllib.parse import quote
 
 import click
 
 from proxy import __version__
+from proxy.admin.certificates_page import certificates_page, diagnosis_page
 from proxy.admin.client import Answer, AnswerError, Instance, NotRunningError
 from proxy.admin.status_page import status_page
 from proxy.admin.whereabouts import whereabouts
-from proxy.config.errors import ConfigError
+from proxy.config.errors import ConfigError, UnacceptableError
 from proxy.config.loader import find_config, load
+from proxy.config.names import parse_domain
 from proxy.config.report import report
+from proxy.config.schema import Config
 from proxy.errors import ForegateError
 
 _DONE: Final = 0
@@ -32,6 +37,7 @@ _NOT_RUNNING: Final = 3
 _INTERRUPTED: Final = 130
 _PATIENCE: Final = 10.0  # seconds
 _RELOAD_PATIENCE: Final = 60.0  # seconds
+_CERTIFICATE_PATIENCE: Final = 90.0  # seconds; an order takes a while
 _WATCH_INTERVAL: Final = 2.0  # seconds
 
 
@@ -55,6 +61,9 @@ _config_option = click.option(
     metavar="FILE",
     help="The configuration file; else $FOREGATE_CONFIG, ./proxy.toml, /etc/foregate/proxy.toml.",
 )
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print what the admin API answers.")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,10 +92,13 @@ def run(config: str | None) -> None:
 def check(config: str | None) -> None:
     """Validate the configuration file and show every fault."""
     try:
-        click.echo(report(load(_file(config), os.environ)))
+        loaded = load(_file(config), os.environ)
     except ConfigError as exc:
         click.echo(report(exc), err=True)
         sys.exit(_REFUSED)
+    if not _files_can_be_served(loaded.config):
+        sys.exit(_REFUSED)
+    click.echo(report(loaded))
 
 
 @cli.command()
@@ -108,7 +120,7 @@ def reload(config: str | None) -> None:
 
 @cli.command()
 @_config_option
-@click.option("--json", "as_json", is_flag=True, help="Print what the admin API answers.")
+@_json_option
 @click.option("--watch", is_flag=True, help="Repeat every 2 seconds until Ctrl-C.")
 def status(config: str | None, as_json: bool, watch: bool) -> None:
     """Show workers, listeners, traffic and the last reload."""
@@ -132,6 +144,58 @@ def health(config: str | None) -> None:
     """Exit 0 while the running instance serves."""
     _expect_ok(_monitor(config).request("GET", "/readyz"))
     click.echo("ready")
+
+
+@cli.group()
+def certs() -> None:
+    """Show certificates, order one anew, go back to one."""
+
+
+@certs.command("list")
+@_config_option
+@_json_option
+def certs_list(config: str | None, as_json: bool) -> None:
+    """Show every certificate: state, dates, next renewal and why, last problem."""
+    answer = _instance(config).request("GET", "/api/v1/certificates")
+    _expect_ok(answer)
+    click.echo(json.dumps(answer.body) if as_json else certificates_page(answer.body))
+
+
+@certs.command()
+@_config_option
+@_json_option
+@click.argument("name")
+def renew(config: str | None, as_json: bool, name: str) -> None:
+    """Order a new certificate for NAME now, and wait for it."""
+    _change_certificate(config, name, "renew", as_json)
+
+
+@certs.command()
+@_config_option
+@_json_option
+@click.argument("name")
+def restore(config: str | None, as_json: bool, name: str) -> None:
+    """Go back to the certificate of NAME before the present one, or keep that of a removed NAME."""
+    _change_certificate(config, name, "restore", as_json)
+
+
+@cli.command()
+@_config_option
+@_json_option
+@click.argument("domain")
+def diagnose(config: str | None, as_json: bool, domain: str) -> None:
+    """Find out why DOMAIN gets no certificate; works without a running instance, too."""
+    name = _domain(domain)
+    try:
+        answer = _instance(config, _CERTIFICATE_PATIENCE).request("GET", _certificate(name, "diagnosis"))
+        _expect_ok(answer)
+        found = answer.body
+    except NotRunningError as exc:
+        click.echo(f"foregate: {exc}; looking without it", err=True)
+        found = _diagnosed_alone(config, name)
+    click.echo(json.dumps(found) if as_json else diagnosis_page(found))
+    if found["problems"]:
+        sys.exit(_REFUSED)
 
 
 @cli.command()
@@ -175,6 +239,55 @@ def _monitor(config: str | None) -> Instance:
     if found.metrics is not None and found.metrics.port:
         return Instance(found.metrics, patience=_PATIENCE)
     return Instance(found.admin, found.token, _PATIENCE)
+
+
+def _files_can_be_served(config: Config) -> bool:
+    """Show what is wrong with certificate files; tell whether they can be served all the same."""
+    if all(site.tls.mode != "files" for site in config.sites):
+        return True
+    # Imported here: most configurations name no such files, and the library behind takes its time.
+    from proxy.supervisor.certificate_files import check_pairs
+
+    faults, warnings = check_pairs(config, time.time())
+    for problem in (*faults, *warnings):
+        click.echo(str(problem), err=True)
+    return not faults
+
+
+def _change_certificate(config: str | None, name: str, verb: str, as_json: bool) -> None:
+    name = _domain(name)
+    answer = _instance(config, _CERTIFICATE_PATIENCE).request("POST", _certificate(name, verb))
+    _expect_ok(answer)
+    if as_json:
+        click.echo(json.dumps(answer.body))
+    else:
+        click.echo(
+            f"{name}: {verb}{'' if verb.endswith('e') else 'e'}d, valid until {answer.body['not_after']}"
+        )
+
+
+def _certificate(name: str, verb: str) -> str:
+    return f"/api/v1/certificates/{quote(name, safe='')}/{verb}"
+
+
+def _domain(name: str) -> str:
+    """Return a domain as the configuration has it, whichever way it is typed."""
+    try:
+        return parse_domain(name)
+    except UnacceptableError as exc:
+        raise click.UsageError(f'"{name}" is not a domain: {exc}') from exc
+
+
+def _diagnosed_alone(config: str | None, name: str) -> dict[str, Any]:
+    # Imported here: without a running instance only.
+    from proxy.supervisor.certificate_diagnosis import diagnose_alone
+    from proxy.supervisor.certificate_wishes import probing_of
+
+    settings = load(_file(config), os.environ).config
+    found = asyncio.run(diagnose_alone(settings, name, probing_of(os.environ)))
+    if found is None:
+        raise AnswerError(f"{name} is not in the configuration")
+    return dict(found)
 
 
 def _expect_ok(answer: Answer) -> None:

@@ -1,7 +1,10 @@
 """The readable form of what /api/v1/status answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from proxy.admin.certificates_page import certificates_section
+from proxy.admin.columns import columns, indented
 
 
 def status_page(status: Mapping[str, Any]) -> str:
@@ -14,10 +17,10 @@ def status_page(status: Mapping[str, Any]) -> str:
         f"(generation {configuration['generation']})",
     ]
     if configuration["last_reload_faults"]:
-        lines += ["the last reload was refused:", *_indented(configuration["last_reload_faults"])]
+        lines += ["the last reload was refused:", *indented(configuration["last_reload_faults"])]
     lines += ["", *_traffic(status["traffic"]), ""]
     listeners = [(row["purpose"], row["configured"], row["address"]) for row in status["listeners"]]
-    lines += [*_columns(("LISTENER", "CONFIGURED", "ADDRESS"), listeners), ""]
+    lines += [*columns(("LISTENER", "CONFIGURED", "ADDRESS"), listeners), ""]
     workers = [
         (
             str(row["slot"]),
@@ -29,7 +32,9 @@ def status_page(status: Mapping[str, Any]) -> str:
         )
         for row in status["workers"]
     ]
-    lines += _columns(("WORKER", "PID", "STATE", "CONNECTIONS", "MEMORY", "STARTED"), workers)
+    lines += columns(("WORKER", "PID", "STATE", "CONNECTIONS", "MEMORY", "STARTED"), workers)
+    certificates = certificates_section(status)
+    lines += ["", *certificates] if certificates else []
     ends = [
         f"{count} {reason.replace('_', ' ')}" for reason, count in status["worker_exits"].items() if count
     ]
@@ -48,18 +53,6 @@ def _traffic(traffic: Mapping[str, Any]) -> list[str]:
         f"connections {connections['http']} http, {connections['https']} https; "
         f"received {_size(traffic['received_bytes'])}, sent {_size(traffic['sent_bytes'])}",
     ]
-
-
-def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    ]
-
-
-def _indented(lines: Iterable[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
 
 
 def _size(octets: float) -> str:

@@ -60,7 +60,7 @@ class CertificateDesk:
             return None
         if keeper is None or row.mode != "acme":
             problems = [] if row.problem is None else [row.problem]
-            return diagnosis_document(name, problems, (_whence(row),))
+            return diagnosis_document(name, problems, (f"{name} has {_whence(row)}.",))
         return found_document(await keeper.diagnose(name))
 
     def _row(self, name: str) -> CertificateRow | None:

@@ -8,12 +8,13 @@ from typing import Final
 
 from cryptography import x509
 
+from proxy.config.schema import Config
 from proxy.downstream.tls_contexts import CertificateError, KeyPair, build_context
 from proxy.errors import ForegateError
 from proxy.supervisor import privileges
 from proxy.supervisor.certificate_problems import CertificateProblem
 from proxy.supervisor.certificate_rows import CertificateRow
-from proxy.supervisor.certificate_wishes import FilePair, plain
+from proxy.supervisor.certificate_wishes import FilePair, plain, wishes_of
 from proxy.supervisor.moments import moment
 from proxy.supervisor.source import FileWatch, Fingerprint, fingerprint_of
 
@@ -73,6 +74,22 @@ def load_pair(pair: FilePair) -> FileCertificate:
                 "themselves.",
             )
         ) from exc
+
+
+def check_pairs(
+    config: Config, now: float
+) -> tuple[tuple[CertificateProblem, ...], tuple[CertificateProblem, ...]]:
+    """Return what keeps pairs of a configuration from being served, and what is odd about others."""
+    faults: list[CertificateProblem] = []
+    warnings: list[CertificateProblem] = []
+    for pair, names in wishes_of(config).files.items():
+        try:
+            problem = problem_of(load_pair(pair), pair, names, now)
+        except UnusablePairError as error:
+            faults.append(error.problem)
+        else:
+            warnings += [] if problem is None else [problem]
+    return tuple(faults), tuple(warnings)
 
 
 def problem_of(

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.foregate import Foregate
+from tests.fakes.https import IssuingCa
 from tests.fakes.origin import Origin, running_origin
+from tests.fakes.pebble import Pebble, free_port
 
 StartForegate = Callable[..., Foregate]
 
@@ -35,3 +37,11 @@ def start_foregate(tmp_path: Path) -> Iterator[StartForegate]:
     yield start
     for instance in running:
         instance.close()
+
+
+@pytest.fixture(scope="module")
+def issuing_ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IssuingCa]:
+    """Return a real CA, one for all tests of a module, which therefore use names of their own."""
+    folder, http_port = tmp_path_factory.mktemp("ca"), free_port()
+    with Pebble(folder, http_port) as ca:
+        yield IssuingCa(ca, folder, http_port)
