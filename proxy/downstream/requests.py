@@ -288,7 +288,15 @@ class RequestReader(PacedConnection):
             return
         self._close = True
         request_id = self._listener.pipeline.request_id(exchange)
-        self._answer(answers.problem(error.status, error.wording, request_id, exchange.fields))
+        self._answer(
+            answers.problem(
+                error.status,
+                error.wording,
+                request_id,
+                exchange.fields,
+                proxy_status="http_request_error",
+            )
+        )
 
     def _refuse(self, error: MessageError) -> None:
         """Answer what is no request and close; what follows on the connection cannot be trusted."""

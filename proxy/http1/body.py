@@ -11,6 +11,7 @@ from proxy.errors import MessageError
 from proxy.http1 import grammar
 from proxy.http1.request import split_lines
 from proxy.semantics.fields import FORBIDDEN_TRAILERS, FieldLine
+from proxy.semantics.forwarding import claims_identity
 
 #: Longest chunk-size line with its extensions, in octets.
 MAX_CHUNK_LINE: Final = 1024
@@ -18,6 +19,11 @@ MAX_CHUNK_LINE: Final = 1024
 MAX_EXTENSIONS: Final = 16 * 1024
 MAX_TRAILER_SECTION: Final = 8 * 1024
 MAX_TRAILERS: Final = 50
+
+
+def _may_trail(lower: bytes) -> bool:
+    """Say whether a field may come in a trailer section: apps may merge it with the fields of the head."""
+    return lower not in FORBIDDEN_TRAILERS and b"_" not in lower and not claims_identity(lower)
 
 
 class BodyDecoder(Protocol):
@@ -154,9 +160,7 @@ class ChunkedDecoder:
             return len(data)
         length = end + 2 if end == 0 else end + 4
         lines = split_lines(section[: length - 2], MAX_TRAILERS)
-        self.trailers = tuple(
-            line for line in lines if line[0] not in FORBIDDEN_TRAILERS and b"_" not in line[0]
-        )
+        self.trailers = tuple(line for line in lines if _may_trail(line[0]))
         self._partial = b""
         self.finished = True
         return position + length - before

@@ -127,7 +127,7 @@ def parse_request_fields(section: bytes, minor_version: int, max_fields: int) ->
         upgrade=tuple(m for v in by_name.get(b"upgrade", ()) for m in list_members(v))
         if b"upgrade" in connection
         else (),
-        persists=b"close" not in connection if minor_version else b"keep-alive" in connection,
+        persists=b"close" not in connection and (minor_version == 1 or b"keep-alive" in connection),
         size=len(section),
         content_type=by_name.get(b"content-type", [b""])[0].lower(),
     )

@@ -64,17 +64,20 @@ class PreparedRequest(NamedTuple):
 
 
 class RequestEdits(NamedTuple):
-    """What a route changes in request fields: (name as configured, value), an empty value removes."""
+    """What a route changes in the fields of messages.
+
+    ``replaced`` are names in lower case with "-" for "_", which many applications do not tell apart.
+    """
 
     replaced: frozenset[bytes]
     added: bytes
 
 
 def request_edits(pairs: Iterable[tuple[str, str]]) -> RequestEdits:
-    """Compile ``set_request_headers`` or ``set_response_headers``."""
+    """Compile ``set_request_headers`` or ``set_response_headers``: (name, value), an empty value removes."""
     encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in pairs]
     return RequestEdits(
-        frozenset(name.lower() for name, _ in encoded),
+        frozenset(name.lower().replace(b"_", b"-") for name, _ in encoded),
         b"".join(b"%s: %s\r\n" % (name, value) for name, value in encoded if value),
     )
 
@@ -101,7 +104,7 @@ def prepare_request(
     kept = b"".join(
         b"%s: %s\r\n" % (name, value)
         for lower, name, value in lines
-        if _is_kept(lower, nominated, trusted) and lower not in edits.replaced
+        if _is_kept(lower, nominated, trusted) and lower.replace(b"_", b"-") not in edits.replaced
     )
     via = [value for lower, _, value in lines if lower == b"via"]
     ours = {
@@ -168,7 +171,7 @@ def response_block(
             continue
         if lower in nominated and lower not in NEVER_NOMINATED and not is_upgrade:
             continue
-        if lower in edits.replaced or lower == b"x-cache-status":
+        if lower.replace(b"_", b"-") in edits.replaced or lower == b"x-cache-status":
             continue
         kept.append(b"%s: %s\r\n" % (name, value))
     return b"".join(kept) + edits.added

@@ -101,6 +101,10 @@ class Forward:
         if target is None:
             self._fail(error or self._no_target())
             return
+        if error is not None:
+            exchange.retries += 1
+            if exchange.site is not None:
+                exchange.site.counters.retried()
         self._target = target
         target.in_flight += 1
         pool = self._pipeline.pool_of(target)
@@ -149,7 +153,6 @@ class Forward:
         self._count_failure(error)
         self._tried = (*self._tried, target)
         if error.try_next:
-            self._exchange.retries += 1
             self._next_target(error)
         else:
             self._fail(error)
@@ -265,12 +268,11 @@ class Forward:
     # --- the response
 
     def interim_response(self, status: StatusLine, fields: ResponseFields) -> None:
-        """Pass a 1xx on: 100 to a client that waits for it, others with their fields (103 Early Hints)."""
-        if status.status == 100:
-            if self._exchange.fields.expects_continue:
-                self._exchange.downstream.send_interim(100, b"")
-        elif status.status == 103:
-            self._exchange.downstream.send_interim(103, self._block(fields))
+        """Pass a 1xx on: 100 to a client that waits for it, others with their fields (RFC 9110 section 15.2)."""
+        if status.status != 100:
+            self._exchange.downstream.send_interim(status.status, self._block(fields))
+        elif self._exchange.fields.expects_continue:
+            self._exchange.downstream.send_interim(100, b"")
 
     def response_head(
         self, status: StatusLine, fields: ResponseFields, framing: Framing, content: bytes, *, complete: bool
@@ -411,7 +413,6 @@ class Forward:
         stale = connection.reused and connection.octets == 0 and isinstance(error, UpstreamResetError)
         if stale and not self._content_sent and exchange.method in IDEMPOTENT_METHODS:
             self._only_new = True
-            exchange.retries += 1
             self._next_target(error)
             return
         if not stale:

@@ -124,6 +124,10 @@ class Gateway:
         """Return one of the process's counters."""
         return int(self.words[counter])
 
+    def told_of_site(self, word: int) -> int:
+        """Return a word of the sites' counters, added up."""
+        return sum(int(self.words[PROCESS_WORDS + block * SITE_WORDS + word]) for block in _BLOCKS.values())
+
     async def leftovers(self) -> list[str]:
         """Say what is still there although all peers are gone; tests assert that this is nothing."""
         await until(lambda: "clients" not in self.open)

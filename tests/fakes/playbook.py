@@ -336,8 +336,14 @@ class Play:
         if self._gateway is not None:
             await self._gateway.__aexit__(None, None, None)
 
+    async def turn(self) -> None:
+        """Let everything happen that can happen now."""
+        await turns()
+
     async def leftovers(self) -> list[str]:
         """Reset what is still open at either end, and say what the gateway has not cleaned up."""
+        for app in (self.app, self.spare):
+            app.close()
         for peer in self._peers:
             peer.reset()
         return await self.gateway.leftovers() if self._gateway is not None else []

@@ -192,3 +192,19 @@ def test_persistence_depends_on_version_and_connection(section: bytes, minor: in
 
 def test_http10_may_come_without_host() -> None:
     assert parse_request_fields(b"", 0, 100).host is None
+
+
+@pytest.mark.parametrize(
+    ("connection", "minor", "persists"),
+    [
+        (b"", 1, True),
+        (b"", 0, False),
+        (b"Connection: close\r\n", 1, False),
+        (b"Connection: Keep-Alive\r\n", 0, True),
+        (b"Connection: keep-alive, Close\r\n", 0, False),
+        (b"Connection: keep-alive\r\nConnection: close\r\n", 1, False),
+        (b"Connection: x-close\r\n", 1, True),
+    ],
+)
+def test_says_whether_the_client_keeps_the_connection(connection: bytes, minor: int, persists: bool) -> None:
+    assert parse_request_fields(HOST + connection, minor, 100).persists is persists
