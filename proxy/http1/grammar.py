@@ -37,11 +37,11 @@ ORIGIN_FORM: Final = re.compile(rb"/" + _PATH + rb"(?:\?" + _QUERY + rb")?")
 ABSOLUTE_FORM: Final = re.compile(
     rb"[Hh][Tt][Tt][Pp][Ss]?://(" + _AUTHORITY + rb")((?:/" + _PATH + rb")?(?:\?" + _QUERY + rb")?)",
 )
-#: What may still become a request line; tells garbage (a TLS hello, binary) from a slow client before the
-#: line is whole.
+#: What may still become a request line, of whatever version; tells garbage (a TLS hello, binary) from a slow
+#: client before the line is whole.
 REQUEST_LINE_PREFIX: Final = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}+(?: (?:[!-~\x80-\xff]++"
-    rb"(?: (?:H(?:T(?:T(?:P(?:/(?:1(?:\.(?:[01]\r?)?)?)?)?)?)?)?)?)?)?)?)?",
+    rb"(?: (?:H(?:T(?:T(?:P(?:/(?:[0-9](?:\.(?:[0-9]\r?)?)?)?)?)?)?)?)?)?)?)?)?",
 )
 VERSION_SUFFIX: Final = re.compile(rb" HTTP/([0-9])\.([0-9])\Z")
 

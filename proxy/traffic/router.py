@@ -11,6 +11,8 @@ from typing import Final, Generic, TypeVar
 _ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
+_DOT_SEGMENT: Final = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:/|\Z)")
+
 _Value = TypeVar("_Value")
 
 
@@ -67,11 +69,13 @@ class PrefixTable(Generic[_Value]):
 def strip_path_prefix(target: bytes, prefix: bytes) -> bytes:
     """Return an origin-form target without a route's prefix, still beginning with "/".
 
-    Where the target spells the prefix in another way, its normal form is used instead of its raw octets.
+    Where the target spells the prefix in another way, or holds dot segments, which could lead out of the prefix
+    once it is gone, its normal form is used instead of its raw octets.
     """
     prefix = prefix.rstrip(b"/")
     path, mark, query = target.partition(b"?")
-    if not path.startswith(prefix) or path[len(prefix) : len(prefix) + 1] not in (b"", b"/"):
+    spelled = path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
+    if not spelled or _DOT_SEGMENT.search(path) is not None:
         path = normalise_path(target)
     rest = path[len(prefix) :]
     if not rest.startswith(b"/"):

@@ -59,7 +59,9 @@ async def test_content_and_response_may_overlap(play: Play) -> None:
 
 
 async def test_a_small_content_behind_a_refusal_is_dropped_and_the_connection_lives(play: Play) -> None:
-    await play.start(site='firewall = {deny = ["127.0.0.1/32"]}\n[[site.route]]\npath = "/open"\nfirewall = {deny = []}')
+    await play.start(
+        site='firewall = {deny = ["127.0.0.1/32"]}\n[[site.route]]\npath = "/open"\nfirewall = {deny = []}'
+    )
     client = await play.client()
     await client.send("POST / HTTP/1.1", "Host: a.test", "Content-Length: 1000")
     assert (await client.response()).status == 403

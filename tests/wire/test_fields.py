@@ -8,7 +8,16 @@ from tests.fakes.gateway import INSTANCE
 from tests.fakes.playbook import Message, Peer, Play
 
 VIA = f"1.1 foregate-{INSTANCE}"
-OURS = ("X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Via", "X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Request-ID")
+OURS = (
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "Via",
+    "X-Forwarded-For",
+    "X-Real-IP",
+    "Forwarded",
+    "X-Request-ID",
+)
 
 
 async def asked(play: Play, *lines: str, start: str = "GET / HTTP/1.1") -> Message:
@@ -89,7 +98,11 @@ async def test_nothing_that_an_untrusted_client_claims_reaches_the_app(play: Pla
 async def test_underscores_are_no_way_around(play: Play) -> None:
     request = await asked(
         play,
-        *(f"{name.replace('-', '_')}:{value}" for name, _, value in (line.partition(":") for line in CLAIMS) if "-" in name),
+        *(
+            f"{name.replace('-', '_')}:{value}"
+            for name, _, value in (line.partition(":") for line in CLAIMS)
+            if "-" in name
+        ),
         "Content_Length: 5",
         "Transfer_Encoding: chunked",
         "Proxy_Connection: x",
@@ -134,11 +147,22 @@ async def test_a_trusted_proxy_is_believed_about_its_client(play: Play) -> None:
 
 @pytest.mark.parametrize(
     "chain",
-    ["garbage", "203.0.113.7, garbage", "", ",,,", '"[2001:db8::1]:80", unknown', "256.1.1.1", "x" * 4000, "\xff\xfe"],
+    [
+        "garbage",
+        "203.0.113.7, garbage",
+        "",
+        ",,,",
+        '"[2001:db8::1]:80", unknown',
+        "256.1.1.1",
+        "x" * 4000,
+        "\xff\xfe",
+    ],
 )
 async def test_garbage_from_a_trusted_proxy_does_no_harm(play: Play, chain: str) -> None:
     await play.start(client_ip='trusted = ["127.0.0.0/8"]')
-    request = await asked(play, f"X-Forwarded-For: {chain}", "X-Request-ID: \xff", "X-Forwarded-Proto: \xff;x")
+    request = await asked(
+        play, f"X-Forwarded-For: {chain}", "X-Request-ID: \xff", "X-Forwarded-Proto: \xff;x"
+    )
     assert request.one("X-Real-IP") == "127.0.0.1"
     assert re.fullmatch(r"[0-9a-f]{32}", request.one("X-Request-ID") or "")
     assert (request.one("Forwarded") or "").endswith("proto=http")
@@ -181,7 +205,15 @@ async def test_hop_by_hop_fields_stay_here(play: Play) -> None:
 
 
 async def test_connection_takes_nothing_of_ours_and_no_framing_away(play: Play) -> None:
-    nominated = [*OURS, "Host", "Content-Length", "Transfer-Encoding", "Cookie", "Authorization", "Cache-Control"]
+    nominated = [
+        *OURS,
+        "Host",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Cookie",
+        "Authorization",
+        "Cache-Control",
+    ]
     client = await play.client()
     await client.send(
         "POST / HTTP/1.1",
@@ -202,7 +234,9 @@ async def test_connection_takes_nothing_of_ours_and_no_framing_away(play: Play) 
 async def test_many_lines_of_one_name_keep_order_and_number(play: Play) -> None:
     request = await asked(play, "Cookie: a=1", "X-A: 1", "cookie: b=2", "X-A:", "Link: </x>", "Link: </y>")
     assert request.lines[1:7] == ("Cookie: a=1", "X-A: 1", "cookie: b=2", "X-A: ", "Link: </x>", "Link: </y>")
-    response = await answered(play, "Set-Cookie: a=1", "Set-Cookie: b=2, c", "set-cookie: c=3", "Link: </x>", "Link: </y>")
+    response = await answered(
+        play, "Set-Cookie: a=1", "Set-Cookie: b=2, c", "set-cookie: c=3", "Link: </x>", "Link: </y>"
+    )
     assert response.all("Set-Cookie") == ["a=1", "b=2, c", "c=3"]
     assert response.all("Link") == ["</x>", "</y>"]
 
@@ -232,8 +266,9 @@ async def test_hop_by_hop_fields_of_the_app_stay_here(play: Play) -> None:
     )
     names = {line.partition(":")[0] for line in response.lines}
     assert names == {
-        "Trailer", "Set-Cookie", "Cache-Control", "Server", "X-Accel-Buffering", "Content_Length", "Content-Length", "Date",
-    }  # fmt: skip
+        *("Trailer", "Set-Cookie", "Cache-Control", "Server", "X-Accel-Buffering", "Content_Length"),
+        *("Content-Length", "Date"),
+    }
 
 
 @pytest.mark.parametrize("lines", [("Date: Sun, 06 Nov 1994 08:49:37 GMT",), ()])
@@ -244,10 +279,11 @@ async def test_there_is_one_date(play: Play, lines: tuple[str, ...]) -> None:
 
 
 async def test_configured_request_headers_replace_add_and_remove(play: Play) -> None:
-    await play.start(
-        site='set_request_headers = {"X-User" = "", "X-Mode" = "site", "User-Agent" = "gw", "X-Forwarded-Proto" = "https"}'
+    headers = '"X-User" = "", "X-Mode" = "site", "User-Agent" = "gw", "X-Forwarded-Proto" = "https"'
+    await play.start(site=f"set_request_headers = {{{headers}}}")
+    request = await asked(
+        play, "X-User: admin", "x-mode: client", "User-Agent: curl", "X_User: admin", "x_MODE: client"
     )
-    request = await asked(play, "X-User: admin", "x-mode: client", "User-Agent: curl", "X_User: admin", "x_MODE: client")
     assert request.all("X-User") == []
     assert (request.all("X-Mode"), request.all("User-Agent")) == (["site"], ["gw"])
     assert request.all("X-Forwarded-Proto") == ["https"]
@@ -256,7 +292,9 @@ async def test_configured_request_headers_replace_add_and_remove(play: Play) -> 
 
 async def test_configured_response_headers_replace_add_and_remove(play: Play) -> None:
     await play.start(site='set_response_headers = {"Server" = "", "X-Frame-Options" = "DENY", "X-New" = "1"}')
-    response = await answered(play, "server: app/1.0", "X-Frame-Options: ALLOWALL", "X-Frame-Options: SAMEORIGIN")
+    response = await answered(
+        play, "server: app/1.0", "X-Frame-Options: ALLOWALL", "X-Frame-Options: SAMEORIGIN"
+    )
     assert response.all("Server") == []
     assert (response.all("X-Frame-Options"), response.all("X-New")) == (["DENY"], ["1"])
 
@@ -268,7 +306,9 @@ async def test_the_app_may_see_its_own_authority(play: Play) -> None:
     assert request.one("X-Forwarded-Host") == "a.test"
 
 
-@pytest.mark.parametrize("via", [VIA, f"1.0 edge, {VIA} (comment)", f"{VIA},1.1 other", f"HTTP/1.1 foregate-{INSTANCE}"])
+@pytest.mark.parametrize(
+    "via", [VIA, f"1.0 edge, {VIA} (comment)", f"{VIA},1.1 other", f"HTTP/1.1 foregate-{INSTANCE}"]
+)
 async def test_a_request_that_came_through_here_before_is_a_loop(play: Play, via: str) -> None:
     if "(" in via:
         via = via.replace(" (comment)", "")
@@ -287,7 +327,9 @@ async def test_another_gateway_of_this_kind_is_no_loop(play: Play) -> None:
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc+proto", "Application/GRPC;x"])
 async def test_grpc_is_told_that_it_cannot_pass(play: Play, kind: str) -> None:
     client = await play.client()
-    await client.send("POST /pkg.Service/Call HTTP/1.1", "Host: a.test", f"Content-Type: {kind}", "Content-Length: 0")
+    await client.send(
+        "POST /pkg.Service/Call HTTP/1.1", "Host: a.test", f"Content-Type: {kind}", "Content-Length: 0"
+    )
     assert (await client.response()).status == 505
     assert play.app.nobody_came()
 
@@ -315,7 +357,9 @@ async def accepting(play: Play, accept: str | None) -> tuple[Peer, Message]:
         ("application/json, text/html", False),
     ],
 )
-async def test_an_error_is_a_problem_document_or_a_page(play: Play, accept: str | None, is_page: bool) -> None:
+async def test_an_error_is_a_problem_document_or_a_page(
+    play: Play, accept: str | None, is_page: bool
+) -> None:
     _, response = await accepting(play, accept)
     request_id = response.one("X-Request-ID")
     assert request_id is not None

@@ -22,7 +22,9 @@ async def test_the_apps_own_100_lets_the_client_go_on(play: Play) -> None:
 
 async def test_a_client_that_does_not_wait_gets_its_answer_all_the_same(play: Play) -> None:
     client = await play.client()
-    await client.send("POST / HTTP/1.1", "Host: a.test", "Content-Length: 5", "Expect: 100-Continue", content=b"hello")
+    await client.send(
+        "POST / HTTP/1.1", "Host: a.test", "Content-Length: 5", "Expect: 100-Continue", content=b"hello"
+    )
     app = await play.app.accept()
     assert (await app.request()).content == b"hello"
     await app.send("HTTP/1.1 200 OK", "Content-Length: 2", content=b"ok")
@@ -59,7 +61,9 @@ async def test_http10_gets_no_interim_response_and_its_expectation_is_ignored(pl
 @pytest.mark.parametrize("lines", [("Expect: 200-ok",), ("Expect: 100-continue, x",), ("Expect:",)])
 async def test_another_expectation_is_refused(play: Play, lines: tuple[str, ...]) -> None:
     client = await play.client()
-    await client.offer(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n%s\r\n\r\n" % lines[0].encode())
+    await client.offer(
+        b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n%s\r\n\r\n" % lines[0].encode()
+    )
     response = await client.response()
     assert (response.status, response.one("Connection")) == (417, "close")
     assert play.app.nobody_came()

@@ -13,7 +13,12 @@ HANDSHAKE = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     "Sec-WebSocket-Version: 13",
 )
-ACCEPTED = ("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Accept: x")
+ACCEPTED = (
+    "HTTP/1.1 101 Switching Protocols",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Accept: x",
+)
 
 
 async def tunnel(play: Play) -> tuple[Peer, Peer]:
@@ -83,7 +88,13 @@ async def test_another_answer_than_101_is_an_ordinary_response(play: Play, statu
     await client.send(*HANDSHAKE)
     app = await play.app.accept()
     await app.request()
-    await app.send(f"HTTP/1.1 {status}", "Connection: upgrade", "Upgrade: h2c, websocket", "Content-Length: 2", content=b"no")
+    await app.send(
+        f"HTTP/1.1 {status}",
+        "Connection: upgrade",
+        "Upgrade: h2c, websocket",
+        "Content-Length: 2",
+        content=b"no",
+    )
     response = await client.response()
     assert (response.start, response.content) == (f"HTTP/1.1 {status}", b"no")
     assert response.all("Upgrade") == (["h2c, websocket"] if "426" in status else [])
@@ -105,7 +116,9 @@ async def test_another_answer_than_101_is_an_ordinary_response(play: Play, statu
 async def test_any_other_upgrade_is_not_asked_for(play: Play, connection: str | None, upgrade: str) -> None:
     client = await play.client()
     lines = [f"Connection: {connection}"] if connection else []
-    await client.send("GET / HTTP/1.1", "Host: a.test", *lines, f"Upgrade: {upgrade}", "HTTP2-Settings: AAMAAABk")
+    await client.send(
+        "GET / HTTP/1.1", "Host: a.test", *lines, f"Upgrade: {upgrade}", "HTTP2-Settings: AAMAAABk"
+    )
     app = await play.app.accept()
     request = await app.request()
     for name in ("Connection", "Upgrade", "HTTP2-Settings"):
@@ -135,7 +148,9 @@ async def test_only_a_get_of_http11_without_content_can_be_upgraded(
 async def test_a_configured_protocol_is_upgraded_and_the_app_chooses_one(play: Play) -> None:
     await play.start(site='upgrade = ["own/1", "websocket"]')
     client = await play.client()
-    await client.send("GET / HTTP/1.1", "Host: a.test", "Connection: upgrade", "Upgrade: h2c, Own/1, websocket")
+    await client.send(
+        "GET / HTTP/1.1", "Host: a.test", "Connection: upgrade", "Upgrade: h2c, Own/1, websocket"
+    )
     app = await play.app.accept()
     assert (await app.request()).all("Upgrade") == ["own/1"]
     await app.send("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: Own/1")

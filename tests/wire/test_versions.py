@@ -119,7 +119,10 @@ async def test_the_site_is_found_by_host(play: Play, host: str, known: bool) -> 
     await client.send("GET / HTTP/1.1", f"Host: {host}")
     if not known:
         response = await client.response()
-        assert (response.status, response.one("Proxy-Status")) == (404, "foregate; error=destination_not_found")
+        assert (response.status, response.one("Proxy-Status")) == (
+            404,
+            "foregate; error=destination_not_found",
+        )
         assert play.app.nobody_came()
         return
     app = await play.app.accept()
