@@ -108,7 +108,7 @@ KINDS = {
             lambda path: [*_foregate(), "run", "-c", str(path)],
             lambda: version("foregate"),
             FOREGATE_SITES,
-            frozenset({"http"}),
+            frozenset({"http", "https"}),
         ),
         Kind(
             "haproxy",

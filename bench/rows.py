@@ -15,7 +15,7 @@ class Row:
     """One kind of work.
 
     `site` names the lines in bench/proxies.py that make the configurations do it; `must` and `aim` are the
-    promised ratios of Foregate's CPU time to nginx's. `switched_on` is false until Foregate does that work.
+    promised ratios of Foregate's CPU time to nginx's.
     """
 
     name: str
@@ -29,7 +29,6 @@ class Row:
     body: int | None = SMALL_BODY
     must: float | None = None
     aim: float | None = None
-    switched_on: bool = True
 
 
 ROWS = (
@@ -41,7 +40,6 @@ ROWS = (
         scheme="https",
         must=1.0,
         aim=0.7,
-        switched_on=False,
     ),
     Row(name="pass-http", title="pass-through, http", site="pass", must=1.6, aim=1.0),
     Row(
@@ -51,7 +49,6 @@ ROWS = (
         scheme="https",
         must=1.5,
         aim=1.0,
-        switched_on=False,
     ),
     Row(
         name="large-http",
@@ -73,7 +70,6 @@ ROWS = (
         body=LARGE_BODY,
         must=1.1,
         aim=0.8,
-        switched_on=False,
     ),
     Row(
         name="new-https",
@@ -83,7 +79,6 @@ ROWS = (
         new_connections=True,
         must=1.3,
         aim=1.1,
-        switched_on=False,
     ),
     Row(name="new-http", title="new connection, http", site="pass", new_connections=True, must=1.6, aim=1.1),
     Row(
@@ -92,18 +87,17 @@ ROWS = (
         site="limited",
         status=429,
         body=None,
-        switched_on=False,
     ),
 )
 
 
 def chosen_rows(names: str) -> tuple[Row, ...]:
-    """Pick rows by a comma-separated list of names; "" means all that are switched on.
+    """Pick rows by a comma-separated list of names; "" means all.
 
     Raises ValueError for a name that is not there.
     """
     if not names:
-        return tuple(row for row in ROWS if row.switched_on)
+        return ROWS
     by_name = {row.name: row for row in ROWS}
     wanted = names.split(",")
     unknown = [name for name in wanted if name not in by_name]

@@ -15,30 +15,20 @@ def _cell(proxy: str, cpu: float, *, row: str = "pass-http") -> Cell:
     return Cell(chosen_rows(row)[0], proxy, (run,))
 
 
-def test_short_run_with_the_reference_writes_every_figure(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_short_run_writes_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = tmp_path / "figures.json"
-    rows = "pass-http,hit-https,limited-http,new-http"
-    options = [
-        "--proxies",
-        "nginx",
-        "--rows",
-        rows,
-        "--rounds",
-        "1",
-        "--seconds",
-        "1",
-        "--json",
-        str(figures),
-    ]
-    assert main(options) == 0, capsys.readouterr().err
-    document = json.loads(figures.read_text())
-    assert [cell["row"] for cell in document["cells"]] == rows.split(",")
-    for cell in document["cells"]:
+    rows = "hit-http,hit-https,pass-http,new-https,limited-http"
+    options = ["--rows", rows, "--rounds", "1", "--seconds", "1", "--json", str(figures)]
+    status = main(options)
+    printed = capsys.readouterr()
+    assert status == 0, printed.out + printed.err
+    cells = json.loads(figures.read_text())["cells"]
+    wanted = [(row, proxy) for row in rows.split(",") for proxy in ("nginx", "foregate")]
+    assert [(cell["row"], cell["proxy"]) for cell in cells] == wanted
+    for cell in cells:
         assert cell["requests"] > 0
         assert cell["errors"] == 0
-    assert "pass-through, http" in capsys.readouterr().out
+    assert "pass-through, http" in printed.out
 
 
 def test_ratio_is_to_nginx_and_what_is_above_must_is_named() -> None:
