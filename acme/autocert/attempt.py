@@ -17,7 +17,7 @@ from autocert.files import Signature
 from autocert.issuance import Issuer
 from autocert.problem import Problem
 from autocert.record import Record
-from autocert.renewal import Backoff
+from autocert.renewal import Backoff, rest_after_success
 from autocert.settings import Settings, Wanted
 from autocert.shelf import Damage
 from autocert.storage import Lock, Storage
@@ -98,9 +98,7 @@ class Attempts:
                 record=kept, certificate=found.value, signature=found.signature, damage=found.damage
             )
         stored = await self._disk(partial(self._storage.load_record, wanted.ident, now))
-        waits = stored.backoff.at(now).until > now and stored.backoff.since > record.backoff.since
-        if waits and not record.requested:
-            # Another process has failed meanwhile: its wait is ours.
+        if _is_wait_of_another(stored.backoff, record.backoff, now) and not record.requested:
             return Outcome(record=stored, damage=found.damage)
         begun = replace(record, names=wanted.names, removed_at=0.0)
         try:
@@ -115,7 +113,8 @@ class Attempts:
     async def _kept(
         self, wanted: Wanted, certificate: Certificate, record: Record, damage: tuple[Damage, ...]
     ) -> Outcome:
-        done = Record(names=wanted.names, kept=record.kept)
+        rest = rest_after_success(certificate.lifetime, self._clock.wall())
+        done = Record(names=wanted.names, kept=record.kept, backoff=rest)
         try:
             signature = await self._disk(partial(self._storage.save, wanted.ident, certificate))
             await self._disk(partial(self._storage.save_record, wanted.ident, done))
@@ -175,6 +174,14 @@ class Attempts:
 
     async def _disk(self, call: Callable[[], T]) -> T:
         return await self._runner.run(call, DISK_SECONDS)
+
+
+def _is_wait_of_another(stored: Backoff, ours: Backoff, now: float) -> bool:
+    """Tell whether another process has failed since we last knew; its wait is ours then.
+
+    One that begins in the future does not count: it is ours, from before somebody set the clock back.
+    """
+    return not stored.is_rest and stored.until > now and ours.since < stored.since <= now
 
 
 def _hanging(storage: Storage) -> StorageError:

@@ -36,6 +36,9 @@ class Calls(Protocol):
     def allow(self, seconds: float) -> None:
         """Give the next call that much time."""
 
+    def begin(self) -> None:
+        """Read the CA's directory."""
+
     def use_account(self, uri: str) -> None:
         """Sign requests in the name of that account."""
 
@@ -91,6 +94,10 @@ class Session:
         self.account_uri = ""
         # A call that was left behind still uses the connection, so nobody else may.
         self.is_lost = False
+
+    async def begin(self) -> None:
+        """Read the CA's directory, which also shows whether the CA answers before anything is counted."""
+        await self.call(self._connection.begin)
 
     async def new_order(self, names: tuple[str, ...], profile: str, replaces: str) -> Order:
         """Order a certificate."""
@@ -184,6 +191,8 @@ class Client:
         self._connect = connect
         self._account: Account | None = None
         self._lost_uri = ""
+        # A new key, or an old one at a CA that has forgotten it: registering it makes a new account.
+        self._makes_account = False
         self._changing = asyncio.Lock()
         self._idle: list[Session] = []
         self.damage: list[Damage] = []
@@ -203,6 +212,7 @@ class Client:
         account = await self.account(memory_will_do=memory_will_do)
         session = await self._connected(account)
         try:
+            await session.begin()
             if registered:
                 account = await self._registered(session, memory_will_do=memory_will_do)
                 session.use_account(account.uri)
@@ -218,6 +228,7 @@ class Client:
             if self._account is not None and self._account.uri == uri:
                 self._account = Account(self._account.key_pem)
                 self._lost_uri = uri
+                self._makes_account = True
 
     async def _connected(self, account: Account) -> Session:
         while self._idle:
@@ -242,9 +253,11 @@ class Client:
                 # Another process on this storage was faster.
                 self._account = stored
                 return stored
-            charges = account_charges(self.authority.url, self.limits)
-            spend = partial(self._budget.spend, charges, memory_will_do=memory_will_do)
-            await self._runner.run(spend, DISK_SECONDS)
+            if self._makes_account:
+                charges = account_charges(self.authority.url, self.limits)
+                spend = partial(self._budget.spend, charges, memory_will_do=memory_will_do)
+                await self._runner.run(spend, DISK_SECONDS)
+                self._makes_account = False
             self._account = Account(account.key_pem, await session.register(self.authority))
             await self._runner.run(partial(self._keep, self._account, memory_will_do), DISK_SECONDS)
             return self._account
@@ -255,13 +268,19 @@ class Client:
             return account
         try:
             with self._storage.locked(f"{self.authority.folder}~"):
-                account = self._stored() or accounts.new_account()
-                self._keep(account, memory_will_do)
+                account = self._stored()
+                if account is None:
+                    account = self._new_account()
+                    self._keep(account, memory_will_do)
                 return account
         except StorageError:
             if not memory_will_do:
                 raise
-            return accounts.new_account()
+            return self._new_account()
+
+    def _new_account(self) -> Account:
+        self._makes_account = True
+        return accounts.new_account()
 
     def _stored(self) -> Account | None:
         path = (_FOLDER, self.authority.folder)

@@ -45,13 +45,18 @@ class Connection:
         """Give the next call that much time."""
         self._network.allow(seconds)
 
+    def begin(self) -> None:
+        """Read the CA's directory, afresh."""
+        self._directory = None
+        self.directory()
+
     def use_account(self, uri: str) -> None:
         """Sign requests in the name of that account, or with the bare key when it is ""."""
         resource = messages.RegistrationResource(body=messages.Registration(), uri=uri) if uri else None
         self._network.account = resource
 
     def directory(self) -> messages.Directory:
-        """Return the CA's directory, which is asked for once per connection."""
+        """Return the CA's directory as it was when it was last read."""
         if self._directory is None:
             with _understood():
                 content = self._network.get(self._url).json()

@@ -12,12 +12,18 @@ from autocert.cloudflare import is_cloudflare
 from autocert.names import is_address
 from autocert.probe import Answered, Probe, probe
 from autocert.problem import Kind, Problem, problem
-from autocert.resolver import Addresses, Resolver, caa_allows
+from autocert.resolver import Addresses, Dns, Resolver, caa_allows
 from autocert.threads import Runner
 
 _DNS_SECONDS: Final = 30.0
 # Names with more addresses are behind a balancer; a few tell enough.
 _MOST_ADDRESSES: Final = 4
+_WITHOUT_ADDRESS: Final = {
+    Dns.FOUND: Kind.NO_ADDRESS,
+    Dns.NOTHING: Kind.NO_ADDRESS,
+    Dns.FAILED: Kind.DNS_FAILS,
+    Dns.UNANSWERED: Kind.RESOLVER_FAILS,
+}
 _FROM_HERE: Final = "asked from this machine itself, which some routers do not pass back to it"
 
 
@@ -49,8 +55,7 @@ async def diagnose(question: Question, resolver: Resolver, runner: Runner) -> Di
     else:
         found = await runner.run(partial(resolver.addresses, name), _DNS_SECONDS)
     if not found.v4 and not found.v6:
-        kind = Kind.DNS_FAILS if found.failed else Kind.NO_ADDRESS
-        return Diagnosis(name, (problem(kind, name, found.detail),), ())
+        return Diagnosis(name, (problem(_WITHOUT_ADDRESS[found.outcome], name, found.detail),), ())
     token = secrets.token_urlsafe(32)
     expected = key_authorization(token, question.thumbprint)
     asked = [*found.v6[:_MOST_ADDRESSES], *found.v4[:_MOST_ADDRESSES]]

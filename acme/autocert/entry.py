@@ -90,10 +90,12 @@ class Entry:
         """Return when to try to get a certificate, NEVER while that would be unwise."""
         if self.unreadable is not None or self.task is not None:
             return NEVER
+        backoff = self.record.backoff
         if self.certificate is None:
-            return next_attempt(None, 0.0, self.record.backoff, now)
+            # The rest after a success is for those who have what they rest with.
+            return now if backoff.is_rest else next_attempt(None, 0.0, backoff, now)
         moment, _ = self.due(self.certificate)
-        return next_attempt(self.certificate.lifetime, moment, self.record.backoff, now)
+        return next_attempt(self.certificate.lifetime, moment, backoff, now)
 
     def next_window_check(self, now: float) -> float:
         """Return when to ask for the CA's renewal window."""

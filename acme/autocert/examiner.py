@@ -5,29 +5,30 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from autocert.clock import Clock
 from autocert.diagnose import Diagnosis, Question, diagnose
 from autocert.entry import Entry
 from autocert.errors import AutocertError
 from autocert.explain import explain
 from autocert.issuance import CaIssuer
-from autocert.problem import Problem
+from autocert.problem import Kind, Problem
 from autocert.resolver import Resolver
 from autocert.settings import Authority, Settings
-from autocert.threads import Runner
+from autocert.surroundings import Surroundings
 
 # While this goes on, whoever waits for the certificate does not hear yet that it has failed.
 _SECONDS: Final = 10.0
+_ABOUT_OUR_DNS: Final = (Kind.DNS_FAILS, Kind.RESOLVER_FAILS)
 
 
 class Examiner:
     """Asks DNS, port 80 and the CA."""
 
-    def __init__(self, settings: Settings, issuer: CaIssuer, runner: Runner, clock: Clock) -> None:
+    def __init__(self, settings: Settings, issuer: CaIssuer, surroundings: Surroundings) -> None:
         self._settings = settings
         self._issuer = issuer
-        self._runner = runner
-        self._clock = clock
+        self._runner = surroundings.runner
+        self._clock = surroundings.clock
+        self._resolver = surroundings.resolver or Resolver(settings.resolver)
 
     async def diagnose(self, name: str, entry: Entry) -> Diagnosis:
         """Return all that is wrong with a name: what can be seen now, then what its last attempt met with."""
@@ -51,7 +52,9 @@ class Examiner:
         with suppress(AutocertError, TimeoutError, OSError):
             async with asyncio.timeout(_SECONDS):
                 found = await self._look(name, authority, ())
-                return found.problems[0] if found.problems else None
+                # That our DNS does not answer says nothing about what the CA met with.
+                telling = [one for one in found.problems if one.kind not in _ABOUT_OUR_DNS]
+                return telling[0] if telling else None
         return None
 
     async def _look(self, name: str, authority: Authority, identities: tuple[str, ...]) -> Diagnosis:
@@ -63,4 +66,4 @@ class Examiner:
             identities=identities,
             http_port=self._settings.http_port,
         )
-        return await diagnose(question, Resolver(self._settings.resolver), self._runner)
+        return await diagnose(question, self._resolver, self._runner)

@@ -61,7 +61,7 @@ _BY_VALIDATION_CODE: Final = {
     "malformed": Kind.ANSWERED_BY_OTHER,
 }
 _NO_RECORD = re.compile(r"NXDOMAIN|no valid A|no (?:valid )?(?:IP )?address|No valid IP", re.I)
-_ADDRESS = re.compile(r"\[?((?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7})\]?", re.I)
+_BETWEEN_WORDS = re.compile(r"[\s\[\]\"'(),]+")
 # Let's Encrypt says when in the text as well: "retry after 2026-01-02 03:04:05 UTC".
 _RETRY_AFTER = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)", re.I)
 
@@ -102,12 +102,15 @@ def wait_of(error: Exception, now: float) -> float | None:
         return max(error.frees_at - now, 0.0)
     if not isinstance(error, ReplyError):
         return None
-    said = _RETRY_AFTER.search(error.document.detail)
-    in_text = 0.0
-    if said:
-        parsed = datetime.fromisoformat(f"{said[1]} {said[2]}").replace(tzinfo=UTC)
-        in_text = max(parsed.timestamp() - now, 0.0)
-    return max(error.retry_after or 0.0, in_text) or None
+    return max(error.retry_after or 0.0, _said_in_text(error.document.detail) - now, 0.0) or None
+
+
+def _said_in_text(detail: str) -> float:
+    said = _RETRY_AFTER.search(detail)
+    try:
+        return datetime.fromisoformat(f"{said[1]} {said[2]}").replace(tzinfo=UTC).timestamp() if said else 0.0
+    except ValueError:
+        return 0.0
 
 
 def moment(when: float) -> str:
@@ -150,9 +153,13 @@ def _telling(document: ProblemDocument) -> ProblemDocument:
 
 
 def _address(text: str) -> str:
-    for found in _ADDRESS.finditer(text):
+    """Return the first IP address in a text, "" when there is none."""
+    for word in _BETWEEN_WORDS.split(text):
+        host = word.rstrip(":.")
+        if host.count(":") == 1:
+            host = host.partition(":")[0]
         try:
-            return str(ipaddress.ip_address(found[1]))
+            return str(ipaddress.ip_address(host))
         except ValueError:
             continue
     return ""

@@ -10,8 +10,7 @@ from typing import Final, Protocol
 from autocert import envelope, keys
 from autocert.budget import Budget
 from autocert.certificate import Certificate, checked
-from autocert.client import DISK_SECONDS, Client, Connect, Session, connect
-from autocert.clock import Clock
+from autocert.client import DISK_SECONDS, Client, Session
 from autocert.errors import (
     OrderLostError,
     ReplyError,
@@ -27,7 +26,7 @@ from autocert.replies import Order
 from autocert.settings import Authority, Settings, Wanted
 from autocert.shelf import Damage
 from autocert.storage import Storage
-from autocert.threads import Runner
+from autocert.surroundings import Surroundings
 
 _KIND: Final = "order"
 # Orders live for 7 days at Let's Encrypt.
@@ -112,23 +111,15 @@ class CaIssuer:
     """Gives certificates of ACME CAs, and of the local one where a site wants that."""
 
     def __init__(
-        self,
-        settings: Settings,
-        events: Events,
-        *,
-        storage: Storage,
-        budget: Budget,
-        runner: Runner,
-        clock: Clock,
-        connect: Connect = connect,
+        self, settings: Settings, events: Events, storage: Storage, surroundings: Surroundings
     ) -> None:
         self._settings = settings
         self._events = events
         self._storage = storage
-        self._budget = budget
-        self._runner = runner
-        self._clock = clock
-        self._connect = connect
+        self._runner = surroundings.runner
+        self._clock = surroundings.clock
+        self._connect = surroundings.connect
+        self._budget = Budget(storage, self._clock)
         self._clients: dict[Authority, Client] = {}
         self.local_ca = LocalCa(storage)
 

@@ -6,16 +6,12 @@ from dataclasses import replace
 
 from autocert.any_name import AnyName
 from autocert.attempt import Attempts
-from autocert.budget import Budget
 from autocert.certificate import Certificate
-from autocert.client import Connect, connect
-from autocert.clock import Clock, SystemClock
 from autocert.diagnose import Diagnosis
 from autocert.entry import Entry, Status
 from autocert.errors import StorageError
 from autocert.examiner import Examiner
 from autocert.explain import explain
-from autocert.files import Disk
 from autocert.issuance import CaIssuer
 from autocert.listener import Listener
 from autocert.problem import Kind, Problem, problem
@@ -24,43 +20,29 @@ from autocert.reports import Reports
 from autocert.settings import ANY_NAME, Authority, Settings, Wanted
 from autocert.shelter import Shelter, Stored
 from autocert.storage import Storage
-from autocert.threads import LeftBehindError, Runner, Threads
+from autocert.surroundings import Surroundings
+from autocert.threads import LeftBehindError
 from autocert.watch import Watch
 
 
 class Autocert:
     """Obtains, keeps and renews certificates, and tells a listener about them.
 
-    All methods belong to one event loop. `clock`, `runner`, `disk` and `connect` are for tests.
+    All methods belong to one event loop; `surroundings` is for tests.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        listener: Listener,
-        *,
-        clock: Clock | None = None,
-        runner: Runner | None = None,
-        disk: Disk | None = None,
-        connect: Connect = connect,
+        self, settings: Settings, listener: Listener, surroundings: Surroundings | None = None
     ) -> None:
+        around = surroundings or Surroundings()
         self._settings = settings
-        self._clock = clock or SystemClock()
-        self._runner = runner or Threads()
-        storage = Storage(settings.storage, disk)
-        self._issuer = CaIssuer(
-            settings,
-            listener,
-            storage=storage,
-            budget=Budget(storage, self._clock),
-            runner=self._runner,
-            clock=self._clock,
-            connect=connect,
-        )
+        self._clock = around.clock
+        storage = Storage(settings.storage, around.disk)
+        self._issuer = CaIssuer(settings, listener, storage, around)
         self._reports = Reports(listener)
-        self._shelter = Shelter(settings, storage, self._runner, self._clock)
-        attempts = Attempts(settings, self._issuer, storage=storage, runner=self._runner, clock=self._clock)
-        self._examiner = Examiner(settings, self._issuer, self._runner, self._clock)
+        self._shelter = Shelter(settings, storage, around.runner, around.clock)
+        attempts = Attempts(settings, self._issuer, storage=storage, runner=around.runner, clock=around.clock)
+        self._examiner = Examiner(settings, self._issuer, around)
         self._watch = Watch(
             settings, self._reports, attempts, self._issuer, self._shelter, self._clock, self._examiner
         )
@@ -103,7 +85,8 @@ class Autocert:
                 elif entry.wanted != one:
                     entry.wanted = one
                     # What failed under other settings may work now.
-                    entry.record = replace(entry.record, backoff=Backoff(), problem=None)
+                    lifted = entry.record.backoff.lifted(forgets=True)
+                    entry.record = replace(entry.record, backoff=lifted, problem=None)
             entries = self._watch.entries.values()
             self._by_name = {name: entry for entry in entries for name in entry.wanted.names}
             await self._sweep(gone)
@@ -151,9 +134,8 @@ class Autocert:
         if entry is None:
             return problem(Kind.NOT_WANTED, name)
         served = entry.certificate.fingerprint if entry.certificate else ""
-        entry.record = replace(
-            entry.record, requested=served, backoff=replace(entry.record.backoff, until=0.0), problem=None
-        )
+        lifted = entry.record.backoff.lifted()
+        entry.record = replace(entry.record, requested=served, backoff=lifted, problem=None)
         ends = self._clock.steady() + seconds
         entry.waiters += 1
         try:
@@ -209,7 +191,8 @@ class Autocert:
         entry = Entry(wanted)
         found = stored.found
         entry.unreadable = stored.error
-        entry.record = replace(stored.record, names=wanted.names, removed_at=0.0, kept=False)
+        backoff = stored.record.backoff.at(self._clock.wall())
+        entry.record = replace(stored.record, names=wanted.names, backoff=backoff, removed_at=0.0, kept=False)
         self._watch.entries[wanted.ident] = entry
         if stored.error is not None:
             self._reports.storage(stored.error)

@@ -14,6 +14,7 @@ class Kind(Enum):
 
     NO_ADDRESS = "no-address"
     DNS_FAILS = "dns-fails"
+    RESOLVER_FAILS = "resolver-fails"
     NOT_OURS = "record-not-ours"
     CLOUDFLARE = "cloudflare"
     CAA = "caa-forbids"
@@ -46,6 +47,11 @@ class Kind(Enum):
     NOT_WANTED = "not-configured"
     NO_PREVIOUS = "no-previous"
     INTERNAL = "internal"
+
+
+STORAGE_KINDS: Final = frozenset(
+    {Kind.STORAGE_FULL, Kind.STORAGE_READ_ONLY, Kind.STORAGE_DENIED, Kind.STORAGE_FAILS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,10 @@ SENTENCES: Final[dict[Kind, tuple[str, str]]] = {
     Kind.DNS_FAILS: (
         "The name servers of {name} do not answer properly.",
         "Check the domain's name servers and its DNSSEC records with its DNS provider.",
+    ),
+    Kind.RESOLVER_FAILS: (
+        "The name server that this machine uses does not answer, so {name} could not be looked up.",
+        "Check this machine's DNS (/etc/resolv.conf); the CA may see it differently.",
     ),
     Kind.NOT_OURS: (
         "{name} points to {address}, where this proxy does not answer.",

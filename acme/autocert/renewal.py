@@ -15,7 +15,7 @@ SHORT_LIFETIME: Final = 10 * DAY
 # Let's Encrypt's advice after a failure: 1, 10, 100 minutes, then once a day.
 AFTER_FAILURE: Final = (60.0, 600.0, 6000.0, DAY)
 # Nothing reached the CA, so nothing was counted: an outage of an hour must not cost a day without https.
-AFTER_NO_ANSWER: Final = (60.0, 60.0, 120.0, 300.0)
+AFTER_NO_ANSWER: Final = (60.0, 60.0, 120.0, 300.0, 600.0)
 # A CA that asks for more patience than this has sent nonsense, or a date from another clock.
 LONGEST_RETRY_AFTER: Final = 8 * DAY
 
@@ -23,6 +23,7 @@ LONGEST_RETRY_AFTER: Final = 8 * DAY
 ARI_INTERVAL: Final = 6 * 3600.0
 ARI_SHORTEST: Final = 60.0
 ARI_LONGEST: Final = 12 * 3600.0
+LONGEST_REST: Final = 6 * 3600.0
 # Pieces of the lifetime over which renewals without ARI are spread.
 SPREAD: Final = 0.05
 
@@ -139,6 +140,16 @@ class Backoff:
             until=now + _delay(AFTER_NO_ANSWER, self.unanswered, retry_after, key),
         )
 
+    @property
+    def is_rest(self) -> bool:
+        """Tell whether nothing has failed: it is the rest after a success, or no wait at all."""
+        return not self.failures and not self.unanswered
+
+    def lifted(self, *, forgets: bool = False) -> "Backoff":
+        """Return it without the wait, which somebody has lifted, or with nothing but its start."""
+        counts = (0, 0) if forgets else (self.failures, self.unanswered)
+        return Backoff(*counts, since=self.since)
+
     def at(self, now: float) -> "Backoff":
         """Return the wait as seen at `now`: a start in the future means the clock was set back since."""
         if self.since <= now:
@@ -150,6 +161,16 @@ class Backoff:
         if not self.until:
             return self
         return replace(self, since=self.since + seconds, until=self.until + seconds)
+
+
+def rest_after_success(lifetime: Lifetime, now: float) -> Backoff:
+    """Return the wait after a certificate was had.
+
+    Whatever the dates in it, the CA's window or our clock say, the next is not ordered before a twentieth of the
+    lifetime, or 6 hours, has passed: a renewal that names its predecessor counts against no limit, so nothing
+    else would end a loop.
+    """
+    return Backoff(since=now, until=now + min(SPREAD * lifetime.span, LONGEST_REST))
 
 
 def _delay(steps: Sequence[float], failures: int, retry_after: float | None, key: str) -> float:

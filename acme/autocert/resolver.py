@@ -13,6 +13,7 @@ class Dns(Enum):
     FOUND = auto()
     NOTHING = auto()
     FAILED = auto()
+    UNANSWERED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,11 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The addresses of a name; `failed` tells that the DNS did not answer properly, `detail` how."""
+    """The addresses of a name; with neither, `outcome` and `detail` tell why."""
 
     v4: tuple[str, ...]
     v6: tuple[str, ...]
-    failed: bool = False
+    outcome: Dns = Dns.FOUND
     detail: str = ""
 
 
@@ -44,8 +45,10 @@ class Resolver:
         """Return the addresses of a name, its aliases followed."""
         v4, how4, detail4 = self._ask(name, "A")
         v6, how6, detail6 = self._ask(name, "AAAA")
-        failed = not v4 and not v6 and Dns.FAILED in {how4, how6}
-        return Addresses(tuple(v4), tuple(v6), failed, detail4 or detail6)
+        if v4 or v6:
+            return Addresses(tuple(v4), tuple(v6))
+        bad = [how for how in (how4, how6) if how is not Dns.NOTHING]
+        return Addresses((), (), bad[0] if bad else Dns.NOTHING, detail4 or detail6)
 
     def caa(self, name: str) -> tuple[str, tuple[Property, ...]]:
         """Return where the CAA records that count for a name are, and them (RFC 8659 section 3).
@@ -74,6 +77,8 @@ class Resolver:
             answer = resolver.resolve(name, kind, lifetime=_SECONDS, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return [], Dns.NOTHING, f"no {kind} record"
+        except dns.exception.Timeout as exc:
+            return [], Dns.UNANSWERED, f"{kind}: {exc}"
         except dns.exception.DNSException as exc:
             return [], Dns.FAILED, f"{kind}: {exc}"
         return [record.to_text() for record in answer], Dns.FOUND, ""

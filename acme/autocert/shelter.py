@@ -108,6 +108,10 @@ class Shelter:
         """Write an entry's state; raises StorageError."""
         await self._disk(partial(self._storage.save_record, entry.wanted.ident, entry.record))
 
+    async def try_writing(self) -> None:
+        """Raise StorageError unless the storage can be written."""
+        await self._disk(self._storage.try_writing)
+
     async def exchange(self, ident: str) -> Found[Certificate]:
         """Make the previous certificate the current one; raises StorageError."""
         now = self._clock.wall()

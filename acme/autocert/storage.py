@@ -177,6 +177,12 @@ class Storage:
         with self._folder(*path, create=True) as folder:
             folder.write(name, content)
 
+    def try_writing(self) -> None:
+        """Write and remove a file of no meaning; raises StorageError."""
+        with self._folder(create=True) as folder:
+            folder.write("trial", b"This file may be removed.\n")
+            folder.remove("trial")
+
     def try_lock(self, name: str) -> Lock | None:
         """Take the lock of that name, None when another process (or task) has it."""
         with self._folder("locks", create=True) as folder:

@@ -18,7 +18,7 @@ from autocert.entry import NEVER, Entry
 from autocert.errors import AutocertError, StorageError, ValidationError
 from autocert.files import Signature
 from autocert.issuance import Issuer
-from autocert.problem import Problem
+from autocert.problem import STORAGE_KINDS, Problem
 from autocert.renewal import ARI_LONGEST, next_ari_check
 from autocert.reports import Reports
 from autocert.settings import Authority, Settings
@@ -241,12 +241,21 @@ class Watch:
         try:
             await self._compare()
             await self._shelter.sweep(self.entries)
+            if self._reports.storage_problem is not None:
+                await self._shelter.try_writing()
+                self._storage_is_well()
         except StorageError as error:
             self._reports.storage(error)
-        else:
-            if not any(entry.unsaved or entry.unreadable for entry in self.entries.values()):
-                self._reports.storage_is_well()
         self._reports.found(self._issuer.taken_damage(), self._shelter.taken_openings())
+
+    def _storage_is_well(self) -> None:
+        if any(entry.unsaved or entry.unreadable for entry in self.entries.values()):
+            return
+        self._reports.storage_is_well()
+        for entry in self.entries.values():
+            problem = entry.record.problem
+            if problem is not None and problem.kind in STORAGE_KINDS:
+                entry.record = replace(entry.record, backoff=entry.record.backoff.lifted())
 
     async def _compare(self) -> None:
         signatures = await self._shelter.signatures(self.entries)

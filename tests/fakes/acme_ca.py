@@ -23,13 +23,14 @@ ERROR = "urn:ietf:params:acme:error:"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer; `hang` never ends it, `drip` sends an octet each so many seconds."""
+    """One answer; `hang` never begins it, `drip` sends an octet each so many seconds, `cut` closes after it."""
 
     status: int = 200
     content: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     hang: bool = False
     drip: float = 0.0
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,8 @@ class FakeCa:
             return
         writer.write(octets)
         await writer.drain()
+        if reply.cut:
+            raise ConnectionAbortedError
 
     def _new_nonce(self) -> str:
         self._count += 1

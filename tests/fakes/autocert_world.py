@@ -8,6 +8,7 @@ from typing import TypeVar
 from autocert.certificate import Certificate
 from autocert.files import Disk
 from autocert.problem import Problem
+from autocert.resolver import Addresses, Dns, Resolver
 
 T = TypeVar("T")
 
@@ -87,6 +88,14 @@ class FastDisk(Disk):
 
     def sync(self, descriptor: int) -> None:
         """Do nothing: no test pulls the plug."""
+
+
+class NoResolver(Resolver):
+    """A name server that never answers, at once."""
+
+    def addresses(self, name: str) -> Addresses:
+        """Return nothing."""
+        return Addresses((), (), Dns.UNANSWERED, "no answer")
 
 
 class Recorder:

@@ -19,6 +19,7 @@ from autocert.renewal import (
     next_ari_check,
     next_attempt,
     renewal_moment,
+    rest_after_success,
     stable_fraction,
     state_of,
 )
@@ -125,11 +126,11 @@ def test_backoff_is_1_10_100_minutes_then_daily() -> None:
         assert step <= wait <= step * 1.05
 
 
-def test_no_answer_never_waits_longer_than_five_minutes_and_forgets_no_failure() -> None:
+def test_no_answer_never_waits_longer_than_ten_minutes_and_forgets_no_failure() -> None:
     backoff = Backoff().after_failure(START, None, "name").after_failure(START, None, "name")
     for _ in range(20):
         backoff = backoff.after_no_answer(START, None, "name")
-        assert backoff.until - START <= 300 * 1.05
+        assert backoff.until - START <= 600 * 1.05
     assert backoff.failures == 2
     assert backoff.after_failure(START, None, "name").until - START >= 6000
 
@@ -156,6 +157,13 @@ def test_a_moved_clock_moves_the_wait() -> None:
     backoff = Backoff().after_failure(START, None, "name")
     assert backoff.shifted(1000).until == backoff.until + 1000
     assert Backoff().shifted(1000) == Backoff()
+
+
+@pytest.mark.parametrize(("days", "seconds"), [(90, 21600.0), (60 / 86400, 3.0)])
+def test_the_rest_after_success_suits_the_lifetime(days: float, seconds: float) -> None:
+    rest = rest_after_success(lifetime(days), START + 5)
+    assert rest.until == pytest.approx(START + 5 + seconds)
+    assert rest.is_rest
 
 
 WAITING = Backoff(1, 0, START, START + 40 * 365 * DAY)
