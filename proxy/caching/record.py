@@ -61,8 +61,7 @@ class Stored:
     @property
     def pairs(self) -> tuple[tuple[bytes, bytes], ...]:
         """Return its fields as (name in lower case, value) pairs."""
-        lines = (line.partition(b":") for line in self.block.split(b"\r\n") if line)
-        return tuple((name.lower(), value.strip(b" \t")) for name, _, value in lines)
+        return pairs_of(self.block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,12 @@ class Variants:
         tag = variant[:_TAG_SIZE]
         others = tuple(kept for kept in self.tags if kept != tag)
         return Variants(self.names, (*others[-(most - 1) :], tag), max(self.until, until))
+
+
+def pairs_of(block: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Take field lines apart into (name in lower case, value) pairs."""
+    lines = (line.partition(b":") for line in block.split(b"\r\n") if line)
+    return tuple((name.lower(), value.strip(b" \t")) for name, _, value in lines)
 
 
 class RecordError(ValueError):

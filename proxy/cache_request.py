@@ -1,0 +1,62 @@
+"""The part of Downstream that a request of our own does not need: nobody is behind it but the cache."""
+
+from proxy.exchange import Exchange, Origin
+from proxy.http1.request import RequestFields
+from proxy.traffic.address import Address
+from proxy.traffic.rate_policy import RatePolicy
+
+
+class OwnRequest:
+    """A GET of ours without content or upgrade, in the name of the client that asked first."""
+
+    def __init__(self, asking: Exchange, chain: bytes) -> None:
+        """Speak for `asking`'s client; `chain` is what a trusted peer told of those before it."""
+        self._client_lines = asking.downstream.client_lines(asking, chain)
+        self._client = (asking.client, asking.client_packed)
+        self.origin: Origin = asking.downstream.origin
+        self.peer: Address = asking.downstream.peer
+        self.is_reserved = False
+        self.tls_version = ""
+
+    def client_of(self, fields: RequestFields) -> tuple[bytes, bytes]:
+        """Return the address of the client that asked first."""
+        return self._client
+
+    def client_lines(self, exchange: Exchange, chain: bytes) -> bytes:
+        """Return the lines that name the client that asked first."""
+        return self._client_lines
+
+    def bucket(self, rate: RatePolicy, packed: bytes) -> int | None:
+        """Return none: the requests that led here were counted each."""
+        return None
+
+    def misdirected(self, fields: RequestFields) -> bool:
+        """Say no: the requests that led here were checked."""
+        return False
+
+    def has_certificate(self, fields: RequestFields) -> bool:
+        """Say no: nothing is redirected from here."""
+        return False
+
+    def respond_stored(self, status: int, prefix: bytes, lines: bytes, content: bytes) -> None:
+        """Never called: a fetch does not ask the cache."""
+
+    def pause_content(self) -> None:
+        """Do nothing: there is no request content."""
+
+    def resume_content(self) -> None:
+        """Do nothing: there is no request content."""
+
+    def switch_protocols(self, block: bytes) -> bytes:
+        """Never called: a fetch asks for no upgrade."""
+        return b""
+
+    def tunnel(self, octets: bytes) -> None:
+        """Never called: a fetch asks for no upgrade."""
+
+    def shut_down_tunnel(self) -> bool:
+        """Never called: a fetch asks for no upgrade."""
+        return False
+
+    def end_tunnel(self) -> None:
+        """Never called: a fetch asks for no upgrade."""
