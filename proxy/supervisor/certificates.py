@@ -54,7 +54,7 @@ class Certificates:
         self._files = FileCertificates(self._from_files, self._about_files)
         self._keepers: dict[Path, CertificateKeeper] = {}
         self._news = asyncio.Event()
-        self._applied = asyncio.Event()
+        self.applied = asyncio.Event()
         self._asked: dict[str, float] = {}
         self._waits: dict[str, asyncio.Task[None]] = {}
         self.problems = CertificateProblems(lambda name: name in self._wishes.names)
@@ -69,7 +69,7 @@ class Certificates:
         self.problems.forget_all_but(self._wishes.names)
         self._files.follow(self._wishes.files, time.time())
         self._push.resend()
-        self._applied.clear()
+        self.applied.clear()
         self._news.set()
 
     async def run(self) -> None:
@@ -100,12 +100,12 @@ class Certificates:
             return
         for storage in [known for known in self._keepers if known not in storages(config)]:
             await self._keepers.pop(storage).close()
-        for storage in [*wishes.managed, *self._keepers]:
+        for storage in dict.fromkeys((*wishes.managed, *self._keepers)):
             if storage in wishes.managed and storage not in self._keepers:
                 self._keepers[storage] = await self._open(storage)
             await self._keepers[storage].want(wishes.managed.get(storage, ()))
         if wishes is self._wishes:
-            self._applied.set()
+            self.applied.set()
 
     async def _open(self, storage: Path) -> "CertificateKeeper":
         # Imported here: who needs no such certificate shall not pay for it.
@@ -162,7 +162,7 @@ class Certificates:
             ends = self._asked[name] + hold + _ASK_INTERVAL
             if ends <= self._loop.time():
                 return False
-            if not self._applied.is_set():
+            if not self.applied.is_set():
                 await self._applied_before(ends)
                 continue
             storage = self._wishes.storage_of.get(name)
@@ -178,7 +178,7 @@ class Certificates:
     async def _applied_before(self, moment: float) -> None:
         try:
             async with asyncio.timeout_at(moment):
-                await self._applied.wait()
+                await self.applied.wait()
         except TimeoutError:
             pass  # the caller looks at the clock
 
