@@ -12,6 +12,7 @@ import itertools
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -30,19 +31,19 @@ FORWARDED = ("host", "x-forwarded-for", "x-forwarded-proto", "x-request-id", "vi
 CONFIGURATION = """\
 [server]
 http = ["127.0.0.1:{http}"]
-https = []
+https = ["127.0.0.1:{https}"]
 metrics = "127.0.0.1:{metrics}"
 redirect_https = false
 user = "{user}"
 
 [tls]
-mode = "off"
+mode = "self-signed"
 
 [log]
 access = "access.log"
 
 [[site]]
-domains = ["localhost", "127.0.0.1"]
+domains = ["localhost"]
 upstream = "http://127.0.0.1:{app}"
 """
 
@@ -90,9 +91,13 @@ def free_port() -> int:
         return port
 
 
-def get(port: int, path: str) -> Answer:
-    """Send one GET on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+def get(port: int, path: str, context: ssl.SSLContext | None = None) -> Answer:
+    """Send one GET on a connection of its own, over TLS with a context."""
+    connection: http.client.HTTPConnection
+    if context is None:
+        connection = http.client.HTTPConnection("localhost", port, timeout=10)
+    else:
+        connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
     try:
         connection.request("GET", path, headers={"Accept": "application/json"})
         response = connection.getresponse()
@@ -121,6 +126,16 @@ def show_forwarding(port: int) -> None:
     answer = get(port, "/hello")
     print(f"\nGET /hello -> {answer.status}; the app answered:")
     print("  " + answer.content.decode(errors="replace").replace("\n", "\n  "))
+    if answer.status != 200:
+        raise DemoError(f"expected status 200, got {answer.status}")
+
+
+def show_https(port: int, root: Path) -> None:
+    """Send one request over TLS, verified against the local CA's root; raises DemoError unless it came through."""
+    answer = get(port, "/secure", ssl.create_default_context(cafile=str(root)))
+    print(
+        f"GET https://localhost:{port}/secure, verified against {root.name} of the local CA -> {answer.status}"
+    )
     if answer.status != 200:
         raise DemoError(f"expected status 200, got {answer.status}")
 
@@ -154,9 +169,10 @@ def show_metrics(port: int) -> None:
     print("metrics: " + ("\n         ".join(counted) if counted else f"{len(lines)} lines"))
 
 
-def show(ports: dict[str, int]) -> None:
+def show(ports: dict[str, int], root: Path) -> None:
     """Show all of it."""
     show_forwarding(ports["http"])
+    show_https(ports["https"], root)
     show_cache(ports["http"])
     show_limiter(ports["http"])
     show_metrics(ports["metrics"])
@@ -166,7 +182,7 @@ def run(folder: Path, *, once: bool) -> None:
     """Start app and Foregate, show, and stay until interrupted unless `once`."""
     app = ThreadingHTTPServer(("127.0.0.1", 0), App)
     threading.Thread(target=app.serve_forever, daemon=True).start()
-    ports = {"http": free_port(), "metrics": free_port(), "app": app.server_port}
+    ports = {"http": free_port(), "https": free_port(), "metrics": free_port(), "app": app.server_port}
     path = folder / "proxy.toml"
     # Root may have cloned into a folder that nobody else may read: the workers then keep the user of this demo.
     path.write_text(CONFIGURATION.format(user=getpass.getuser(), **ports))
@@ -178,9 +194,11 @@ def run(folder: Path, *, once: bool) -> None:
         )
     try:
         wait_until_serving(process, ports["http"])
-        show(ports)
+        show(ports, folder / "ssl_data" / "local-ca" / "root.pem")
         if not once:
-            print(f"\nYours to try: http://localhost:{ports['http']}/")
+            print(
+                f"\nYours to try: https://localhost:{ports['https']}/ and http://localhost:{ports['http']}/"
+            )
             print(f"Metrics: http://localhost:{ports['metrics']}/metrics; logs: {folder}/*.log")
             print(f"Change {path}, then: {FOREGATE} reload -c {path}. Ctrl-C ends.", flush=True)
             process.wait()
