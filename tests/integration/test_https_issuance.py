@@ -62,7 +62,6 @@ def test_restarts_ask_the_ca_for_nothing_new(
         site("again.test", upstream=origin.url),
         workers=1,
         storage=str(storage),
-        server='admin = "unix:a.sock"',
     )
     certificates, requests = set(), []
     for _ in range(6):
