@@ -44,6 +44,8 @@ class Resolver:
     def addresses(self, name: str) -> Addresses:
         """Return the addresses of a name, its aliases followed."""
         v4, how4, detail4 = self._ask(name, "A")
+        if how4 is Dns.UNANSWERED:
+            return Addresses((), (), how4, detail4)
         v6, how6, detail6 = self._ask(name, "AAAA")
         if v4 or v6:
             return Addresses(tuple(v4), tuple(v6))

@@ -3,9 +3,11 @@
 import asyncio
 import heapq
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from autocert.certificate import Certificate
+from autocert.clock import SystemClock
 from autocert.files import Disk
 from autocert.problem import Problem
 from autocert.resolver import Addresses, Dns, Resolver
@@ -74,6 +76,37 @@ class ManualClock:
             await asyncio.sleep(0)
 
 
+class SkippableClock(SystemClock):
+    """The machine's clock, with the means to skip waiting: what sleeps past the skipped time wakes at once."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+        self._changed = asyncio.Event()
+
+    def wall(self) -> float:
+        """Return the wall time."""
+        return super().wall() + self._skipped
+
+    def steady(self) -> float:
+        """Return the boot clock's time."""
+        return super().steady() + self._skipped
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until that much time has passed or been skipped."""
+        ends = self.steady() + seconds
+        while (remaining := ends - self.steady()) > 0:
+            changed = self._changed
+            with suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await changed.wait()
+
+    def skip(self, seconds: float) -> None:
+        """Let that much time have passed."""
+        self._skipped += seconds
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
 class InlineRunner:
     """Runs blocking calls on the spot."""
 
@@ -108,11 +141,19 @@ class Recorder:
         self.thumbprints: dict[str, str] = {}
         self.pending: set[str] = set()
         self.on_thumbprint: Callable[[str], None] = lambda _thumbprint: None
+        self._event = asyncio.Event()
+
+    async def until(self, predicate: Callable[[], bool]) -> None:
+        """Wait until something is so, looking after every event."""
+        while not predicate():
+            self._event.clear()
+            await self._event.wait()
 
     def certificate_available(self, name: str, certificate: Certificate) -> None:
         """Remember the certificate."""
         self.served[name] = certificate
         self.changes.append(name)
+        self._event.set()
 
     async def thumbprint(self, names: tuple[str, ...], thumbprint: str) -> None:
         """Remember the thumbprint."""
@@ -126,6 +167,7 @@ class Recorder:
     def problem(self, name: str, problem: Problem) -> None:
         """Remember the problem."""
         self.problems.append((name, problem))
+        self._event.set()
 
     def kinds(self, name: str) -> list[str]:
         """Return the kinds of the problems of a name, in order."""

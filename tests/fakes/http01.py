@@ -8,16 +8,16 @@ from autocert.challenge import PREFIX, key_authorization
 
 
 class ChallengeServer:
-    """Listens on loopback, port 0; `thumbprint` None makes it answer like somebody else's server."""
+    """Listens on loopback; `thumbprint` None makes it answer like somebody else's server."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.thumbprint: str | None = None
         self.asked: list[str] = []
-        self.port = 0
+        self.port = port
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

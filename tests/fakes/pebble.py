@@ -106,6 +106,12 @@ class Pebble:
             process.wait()
         self._processes.clear()
 
+    def stop_ca(self) -> None:
+        """End the CA alone; its DNS goes on."""
+        process = self._processes.pop()
+        process.kill()
+        process.wait()
+
     def root_pem(self) -> bytes:
         """Return the root of the certificates that it issues."""
         context = ssl.create_default_context(cafile=str(self.ca_file))
