@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import click
 
@@ -144,6 +144,21 @@ def health(config: str | None) -> None:
     """Exit 0 while the running instance serves."""
     _expect_ok(_monitor(config).request("GET", "/readyz"))
     click.echo("ready")
+
+
+@cli.command()
+@_config_option
+@click.option("--site", default="", metavar="S", help="One site alone, by any of its domains.")
+@click.option("--path", "prefix", default="", metavar="PREFIX", help="Only paths that begin so.")
+def purge(config: str | None, site: str, prefix: str) -> None:
+    """Make void what the cache keeps, in all workers at once."""
+    if prefix and not prefix.startswith("/"):
+        raise click.UsageError(f'a path begins with "/", not "{prefix}"')
+    query = urlencode({name: value for name, value in (("site", site), ("path", prefix)) if value})
+    _expect_ok(_instance(config).request("POST", f"/api/v1/purge?{query}"))
+    click.echo(
+        f"purged: {site or 'all sites'}, {f'paths that begin with {prefix}' if prefix else 'all paths'}"
+    )
 
 
 @cli.group()

@@ -76,6 +76,11 @@ class Ring:
         self.evicted = 0
 
     @property
+    def largest_octets(self) -> int:
+        """Return how large a record can be."""
+        return self._layout.stripe_size // _LARGEST_SHARE - _HEAD.size
+
+    @property
     def stored_octets(self) -> int:
         """Count the octets of the region that records take, from all workers."""
         heads = (self._head_of(stripe) for stripe in range(self._layout.stripes))

@@ -127,6 +127,11 @@ class Store:
         return self._ring.stored_octets
 
     @property
+    def largest_octets(self) -> int:
+        """Return how large a record can be, its fields and what it repeats of its key included."""
+        return self._ring.largest_octets
+
+    @property
     def evicted(self) -> int:
         """Count the records that this process pushed out although they were still of use."""
         return self._ring.evicted

@@ -4,8 +4,9 @@ import os
 import secrets
 from collections.abc import Mapping
 
-from proxy.caching.store import create_cache
+from proxy.caching.store import Store, create_cache
 from proxy.config.schema import Config
+from proxy.control.keys import derived_key
 from proxy.control.messages import CACHE_LIFE, CACHE_LOCKS, CACHE_MEMORY, LIMITER_LOCKS, LIMITER_TABLE
 from proxy.traffic.limiter_table import KEY_SIZE, LimiterTable
 
@@ -20,6 +21,8 @@ class SharedRegions:
         self.secret = secrets.token_bytes(_SECRET_SIZE)
         largest = max(route.cache.object_size for site in config.sites for route in site.routes)
         self._cache = create_cache(config.cache.size, largest)
+        self.cache_size = config.cache.size
+        self.cache = Store(self._cache, derived_key(self.secret, b"cache"))
         self._limiter = LimiterTable.create(secrets.token_bytes(KEY_SIZE))
 
     @property
@@ -37,5 +40,6 @@ class SharedRegions:
     def close(self) -> None:
         """Give the memory back."""
         self._limiter.close()
+        self.cache.close()
         for descriptor in self._cache:
             os.close(descriptor)

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from proxy.admin.cache import cache_routes
 from proxy.admin.certificates import certificate_routes
 from proxy.admin.operations import Document, ReloadOutcome
 from proxy.config.diff import redacted
 from proxy.config.schema import Config
 from proxy.control.messages import ReopenLogs, Upstreams
 from proxy.supervisor.admin_servers import AdminServers
+from proxy.supervisor.cache_desk import CacheDesk
 from proxy.supervisor.certificate_desk import CertificateDesk
 from proxy.supervisor.certificate_wishes import probing_of
 from proxy.supervisor.certificates import Certificates
@@ -65,13 +67,18 @@ class Supervisor:
         )
         self._certificates = Certificates(self._pool, probing_of(os.environ))
         self._desk = CertificateDesk(self._certificates)
+        self._cache = CacheDesk(
+            self._regions.cache, self._regions.cache_size, self._in_use, self._ledger.totals
+        )
         self._reloader = Reloader(file, self._in_use, self._pool, self._follow)
         self._overview = Overview(self._in_use, self._ledger, self._pool, self._reloader)
         self._upstreams = UpstreamWatch(self._tell_upstream)
         self._upstream_news: list[UpstreamMessage] = []
         self._gateway_alarm = GatewayAlarm()
         self._servers = AdminServers(
-            self, certificate_routes(self._desk), lambda: self._in_use.config.server.admin_token
+            self,
+            (*certificate_routes(self._desk), *cache_routes(self._cache)),
+            lambda: self._in_use.config.server.admin_token,
         )
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -108,6 +115,7 @@ class Supervisor:
             self._overview.observation(ready=self.ready),
             certificates=tuple(self._desk.observations()),
             certificate_failures=dict(self._certificates.problems.failures),
+            cache_octets=self._cache.figures,
         )
         return await asyncio.to_thread(render, observation, accept)
 
@@ -247,6 +255,7 @@ class Supervisor:
             self._servers.open(listener)
         self._upstreams.apply(config)
         self._certificates.follow(config)
+        self._cache.follow(config)
         self._pool.resize(_worker_count(config), config.server.linger)
 
 

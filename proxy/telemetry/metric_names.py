@@ -76,6 +76,10 @@ PROCESS_COUNTERS: Final[tuple[tuple[Metric, Mapping[str, int]], ...]] = (
         {"limiter": words.LIMITER_BUSY, "cache": words.CACHE_BUSY},
     ),
     (
+        Metric("foregate_cache_evictions_total", "counter", (), "Answers pushed out before their time"),
+        {"": words.CACHE_EVICTED},
+    ),
+    (
         Metric("foregate_log_lines_dropped_total", "counter", (), "Log lines that nobody took in time"),
         {"": words.LOG_LINES_DROPPED},
     ),
@@ -194,6 +198,11 @@ LAST_RELOAD_SUCCESS: Final = Metric(
     "Unix time at which the configuration in use was loaded",
 )
 
+CACHE_STORED: Final = Metric(
+    "foregate_cache_stored_bytes", "gauge", (), "Octets that answers take in the shared cache"
+)
+CACHE_SIZE: Final = Metric("foregate_cache_size_bytes", "gauge", (), "Octets of the shared cache")
+
 CERTIFICATE_NOT_BEFORE: Final = Metric(
     "foregate_certificate_not_before_seconds", "gauge", ("name",), "Unix time at which the certificate begins"
 )
@@ -232,6 +241,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     RELOADS,
     LAST_RELOAD_SUCCESSFUL,
     LAST_RELOAD_SUCCESS,
+    CACHE_STORED,
+    CACHE_SIZE,
     CERTIFICATE_NOT_BEFORE,
     CERTIFICATE_NOT_AFTER,
     CERTIFICATE_STATE,

@@ -68,6 +68,7 @@ class Observation:
     last_reload_success: float
     certificates: Sequence[CertificateObservation] = ()
     certificate_failures: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    cache_octets: tuple[int, int] = (0, 0)  # taken, and there altogether
 
 
 def render(observation: Observation, accept: str) -> tuple[bytes, str]:
@@ -114,6 +115,9 @@ def _supervisor_families(seen: Observation) -> Iterator[Family]:
     yield _family(names.CPU_SECONDS, _by_label(seen.cpu_seconds))
     yield _family(names.RELOADS, _by_label(seen.reloads))
     yield _family(names.LAST_RELOAD_SUCCESSFUL, [((), seen.last_reload_successful)])
+    stored, size = seen.cache_octets
+    yield _family(names.CACHE_STORED, [((), stored)])
+    yield _family(names.CACHE_SIZE, [((), size)])
     yield _family(names.LAST_RELOAD_SUCCESS, [((), seen.last_reload_success)])
 
 

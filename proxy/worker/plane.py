@@ -1,7 +1,6 @@
 """What a worker asks of its data plane, and how the real one is built from what the supervisor sent."""
 
 import asyncio
-import hashlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Final, Protocol
 
 from proxy.caching.store import CacheDescriptors, Store
 from proxy.config.schema import Config
+from proxy.control.keys import derived_key
 from proxy.control.messages import (
     CACHE_LIFE,
     CACHE_LOCKS,
@@ -107,30 +107,25 @@ def data_plane(
 ) -> Plane:
     """Build the data plane of a worker from its first snapshot and what all workers share."""
     limiter = LimiterTable.attach(given.memory[LIMITER_TABLE], given.memory[LIMITER_LOCKS])
-    cache_secret = _derived(given.secret, b"cache")
+    cache_secret = derived_key(given.secret, b"cache")
     memory = given.memory
     cache = Store(
         CacheDescriptors(memory[CACHE_MEMORY], memory[CACHE_LOCKS], memory[CACHE_LIFE]), cache_secret
     )
     context = WorkerContext(
         counters=given.counters,
-        instance=_derived(given.secret, b"instance").hex()[:16],
+        instance=derived_key(given.secret, b"instance").hex()[:16],
         limiter=limiter,
         limiter_key=limiter.key,
         cache=cache,
         cache_secret=cache_secret,
-        hash_key=_derived(given.secret, b"balancing"),
+        hash_key=derived_key(given.secret, b"balancing"),
         gateways=tuple(_gateways()),
         site_blocks=site_blocks,
         certificate_wanted=lambda name: given.report(CertificateWanted(name)),
         certificate_unusable=lambda name, reason: given.report(CertificateUnusable(name, reason)),
     )
     return DataPlane(loop, config, context)
-
-
-def _derived(secret: bytes, purpose: bytes) -> bytes:
-    """Derive a key that is the same in all workers and tells nothing about other keys."""
-    return hashlib.blake2b(key=secret, person=purpose, digest_size=32).digest()
 
 
 def _gateways() -> frozenset[bytes]:
