@@ -50,6 +50,7 @@ class FakeOrder:
     status: str = "pending"
     polls: int = 0
     chain: bytes = b""
+    answered: set[str] = field(default_factory=set)
 
 
 def refusal(code: str, detail: str = "", status: int = 400, **headers: str) -> Reply:
@@ -231,15 +232,16 @@ class FakeCa:
     def _authorization(self, path: str, _payload: Any) -> Reply:
         ident, _, name = path.partition("/")
         order = self.orders[ident]
-        statuses = {"pending": "pending", "invalid": "invalid"}
-        status = statuses.get(order.status, "valid")
+        status = "pending"
+        if name in order.answered or order.status not in {"pending", "invalid"}:
+            status = "invalid" if name in self.failing else "valid"
         challenge: dict[str, Any] = {
             "type": "http-01",
             "url": f"{self._base}/challenge/{path}",
             "token": "t" * 43,
             "status": status,
         }
-        if status == "invalid" and name in self.failing:
+        if status == "invalid":
             challenge["error"] = self.failing[name]
         return Reply(
             content={
@@ -252,9 +254,11 @@ class FakeCa:
     def _challenge(self, path: str, _payload: Any) -> Reply:
         ident, _, name = path.partition("/")
         order = self.orders[ident]
-        order.status = (
-            "invalid" if name in self.failing else "ready" if order.status == "pending" else order.status
-        )
+        order.answered.add(name)
+        if name in self.failing:
+            order.status = "invalid"
+        elif order.status == "pending" and set(order.names) <= order.answered:
+            order.status = "ready"
         content = {"type": "http-01", "url": f"{self._base}/challenge/{path}", "status": "processing"}
         return Reply(content={**content, "token": "t" * 43})
 
