@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.clock import shared_clock
-from proxy.downstream.pace import SEND_CHECK, WaitingFor
+from proxy.downstream.pace import HALF_CLOSED_SECONDS, SEND_CHECK, WaitingFor
 from proxy.downstream.responses import ResponseWriter
 from proxy.exchange import Exchange
 from proxy.http1.request import RequestFields
@@ -23,8 +23,6 @@ from proxy.traffic.rate_policy import RatePolicy
 if TYPE_CHECKING:
     from proxy.downstream.listener import Listener
 
-#: A client that has shut down its sending side gets this long for its answer (seconds): some tools do, and then read.
-HALF_CLOSED_SECONDS: Final = 5.0
 _NO_ADDRESS: Final = Address(b"", "")
 
 
@@ -128,6 +126,7 @@ class ClientConnection(ResponseWriter):
     def resume_writing(self) -> None:
         """Go on sending, and with the requests that were waiting behind."""
         self._write_paused = False
+        self._sending_resumed()
         if self._closing:
             return
         self._wait(self._waiting_for, self._timeout_of(self._waiting_for))

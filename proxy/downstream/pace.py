@@ -29,6 +29,10 @@ LINGER_OCTETS: Final = 1024 * 1024
 RATE_AFTER: Final = 30.0
 #: How often a client that takes nothing is looked at (seconds).
 SEND_CHECK: Final = 5.0
+#: A client that has shut down its sending side gets this long for its answer, and for each further piece of it
+#: (seconds): some tools do, and then read.
+HALF_CLOSED_SECONDS: Final = 5.0
+NOT_MEASURED: Final = -1
 #: What the log says of a request whose client left before the response began (nginx's 499).
 CLIENT_CLOSED: Final = 499
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -55,9 +59,13 @@ class PacedConnection(asyncio.Protocol):
         "_listener",
         "_paused_reading",
         "_send_mark",
+        "_send_measured",
         "_send_progress",
+        "_send_queued",
         "_send_since",
         "_send_taken",
+        "_send_waited",
+        "_sent_seen",
         "_transport",
         "_waiting_for",
         "_write_paused",
@@ -74,10 +82,14 @@ class PacedConnection(asyncio.Protocol):
         self._write_paused = False
         self._closing = False  # nothing that arrives counts any more
         self._discarded = 0
-        self._send_since = 0.0
-        self._send_progress = 0.0
-        self._send_mark = 0
+        self._send_measured = 0  # when the exchange began that the next four are about
+        self._send_since = 0.0  # when the wait would have begun, had it been one
+        self._send_waited = 0.0  # until the last resumption
         self._send_taken = 0
+        self._send_progress = 0.0
+        self._send_queued = 0  # octets that were queued when the client stopped taking them
+        self._send_mark = NOT_MEASURED  # octets not taken at the last look, the kernel's included
+        self._sent_seen = 0
         self.deadline = NEVER
         self.filed_tick = 0
 
@@ -137,11 +149,21 @@ class PacedConnection(asyncio.Protocol):
                 self._head_too_late()
             case WaitingFor.CONTENT:
                 self._content_too_late()
+            case WaitingFor.RESPONSE if self._has_sent_more():
+                self._wait(WaitingFor.RESPONSE, HALF_CLOSED_SECONDS)
             case WaitingFor.RESPONSE | WaitingFor.TUNNEL:
                 self._drop_exchange()
                 self._close_transport()
             case WaitingFor.LINGER:
                 self._transport.abort()
+
+    def _has_sent_more(self) -> bool:
+        """Say whether content went out since the last look: a client that is gone would have reset by now."""
+        exchange = self._exchange
+        if exchange is None or exchange.sent == self._sent_seen:
+            return False
+        self._sent_seen = exchange.sent
+        return True
 
     def _head_too_late(self) -> None:
         if not self._has_begun_head():
@@ -186,17 +208,40 @@ class PacedConnection(asyncio.Protocol):
         return waiting
 
     def _watch_sending(self) -> None:
-        """Begin to measure how fast the client takes what is queued for it."""
-        self._send_since = self._send_progress = self._listener.loop.time()
-        self._send_mark = self._unsent()
-        self._send_taken = 0
+        """Measure how fast the client takes what is queued for it; the waits of one exchange are added up."""
+        exchange = self._exchange
+        measured = exchange.started if exchange is not None else 0
+        if measured != self._send_measured:
+            self._send_measured = measured
+            self._send_waited = 0.0
+            self._send_taken = 0
+        self._send_progress = now = self._listener.loop.time()
+        self._send_since = now - self._send_waited
+        self._send_queued = self._transport.get_write_buffer_size()
+        self._send_mark = NOT_MEASURED
+
+    def _sending_resumed(self) -> None:
+        """Note that the client has taken enough to go on."""
+        self._send_waited = self._listener.loop.time() - self._send_since
+        if self._send_mark == NOT_MEASURED:  # the usual case, which asks no system call
+            self._send_taken += self._send_queued - self._transport.get_write_buffer_size()
+        else:
+            self._send_taken += self._newly_taken()
+
+    def _newly_taken(self) -> int:
+        """Count the octets that the client has taken since the last look."""
+        unsent = self._unsent()
+        if self._send_mark == NOT_MEASURED:
+            taken = self._send_queued - self._transport.get_write_buffer_size()
+        else:
+            taken = self._send_mark - unsent
+        self._send_mark = unsent
+        return max(0, taken)
 
     def _check_sending(self, now: float) -> None:
         """Cut off a client that takes nothing for ``send``, or less than ``min_rate`` for long."""
-        unsent = self._unsent()
-        taken = self._send_mark - unsent
-        self._send_mark = unsent
-        if taken > 0:
+        taken = self._newly_taken()
+        if taken:
             self._send_taken += taken
             self._send_progress = now
         exchange = self._exchange

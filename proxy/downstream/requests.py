@@ -189,7 +189,9 @@ class RequestReader(PacedConnection):
         self._content_since = listener.loop.time()
         pipeline.admit(exchange)
         if self._exchange is exchange and exchange.receiver is not None and not self._responded:
-            self._wait(WaitingFor.CONTENT, self._timeout_of(WaitingFor.CONTENT))
+            # Who waits for 100 is not late: the app is, and that has a deadline of its own.
+            expected = NEVER if fields.expects_continue else self._timeout_of(WaitingFor.CONTENT)
+            self._wait(WaitingFor.CONTENT, expected)
 
     def _keep(self, data: bytes) -> None:
         """Let requests wait behind the current one; stop reading while there are too many octets of them."""
@@ -214,7 +216,7 @@ class RequestReader(PacedConnection):
             return
         if not decoder.finished:
             if self._waiting_for is WaitingFor.CONTENT and not self._paused_reading:
-                self.deadline = self._listener.loop.time() + self._timeout_of(WaitingFor.CONTENT)
+                self._content_expected()
             return
         self._decoder = None
         exchange.complete = True
@@ -226,6 +228,12 @@ class RequestReader(PacedConnection):
             exchange.receiver.request_complete(decoder.trailers)
         if self._exchange is exchange and self._responded:
             self._end_exchange()
+
+    def _content_expected(self) -> None:
+        """Wait for the next octets of content from now on."""
+        if self.deadline == NEVER:
+            self._content_since = self._listener.loop.time()
+        self._wait(WaitingFor.CONTENT, self._timeout_of(WaitingFor.CONTENT))
 
     def _take(self, exchange: Exchange, content: bytes) -> bool:
         """Hand content to who forwards it, or drop it; False when the request ended here."""

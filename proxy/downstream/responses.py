@@ -144,6 +144,8 @@ class ResponseWriter(RequestReader):
         """Send a 1xx response; HTTP/1.0 does not know them (RFC 9110 section 15.2)."""
         if self._exchange is not None and self._exchange.minor_version and not self._closing:
             self._transport.write(b"%s%s\r\n" % (writer.status_line(status), block))
+            if status == 100 and self._waiting_for is WaitingFor.CONTENT and not self._paused_reading:
+                self._content_expected()
 
     def send_content(self, content: bytes) -> None:
         """Send the next octets of the response's content."""

@@ -35,6 +35,8 @@ class ResponseFields:
     chunked: bool
     connection: frozenset[bytes]
     upgrade: tuple[bytes, ...]
+    #: Whether events follow, maybe hours apart.
+    is_event_stream: bool = False
     derived: dict[Hashable, object] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, name: bytes) -> bytes | None:
@@ -82,6 +84,7 @@ def parse_response_fields(section: bytes) -> ResponseFields:
         chunked=codings is not None,
         connection=connection,
         upgrade=tuple(m for v in by_name.get(b"upgrade", ()) for m in list_members(v)),
+        is_event_stream=by_name.get(b"content-type", [b""])[0].lower().startswith(b"text/event-stream"),
     )
 
 

@@ -10,9 +10,10 @@ asked to close.
 import asyncio
 import ssl
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from proxy.deadlines import NEVER
+from proxy.config.schema import Timeouts
+from proxy.deadlines import NEVER, TICK
 from proxy.errors import (
     FirstByteTimeoutError,
     GatewayError,
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from proxy.upstream.pool import Pool
 
 #: 1xx responses before one final response; an app that sends more is broken.
-MAX_INTERIM = 32
+MAX_INTERIM: Final = 32
+#: How long an app may take for what is still to be sent through a tunnel that has ended (seconds).
+LAST_WORDS_SECONDS: Final = 30.0
 
 
 class ResponseHandler(Protocol):
@@ -108,6 +111,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_decoder",
+        "_first_byte",
         "_handler",
         "_interim",
         "_keep",
@@ -118,10 +122,12 @@ class UpstreamConnection(asyncio.Protocol):
         "_state",
         "_transport",
         "_upgrade",
+        "_write_paused",
         "address",
         "deadline",
         "filed_tick",
         "idle_since",
+        "keepalive",
         "octets",
         "pool",
         "reused",
@@ -140,7 +146,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._interim = 0
         self._keep = False
         self._request_complete = True
+        self._first_byte = 0.0
         self._read_timeout = 0.0
+        self._write_paused = False
+        self.keepalive = 0.0  # how long it may be idle for another request, seconds
         self.octets = 0  # of the current response, head included
         self.reused = False
         self.idle_since = 0.0
@@ -157,10 +166,9 @@ class UpstreamConnection(asyncio.Protocol):
         *,
         complete: bool,
         upgrade: bool,
-        first_byte: float,
-        read: float,
+        timeouts: Timeouts,
     ) -> None:
-        """Send a request (head and the content at hand); ``first_byte`` and ``read`` are seconds.
+        """Send a request (head and the content at hand).
 
         The wait for the response counts from the moment when the request is complete.
         """
@@ -171,10 +179,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._interim = 0
         self.octets = 0
         self._request_complete = complete
-        self._read_timeout = read
-        self.deadline = self.pool.loop.time() + first_byte
-        if not self.filed_tick or self.filed_tick * 0.25 > self.deadline:
-            self.pool.wheel.file(self)
+        self.keepalive = timeouts.keepalive_upstream
+        self._read_timeout = timeouts.read
+        self._first_byte = timeouts.first_byte
+        self._expire_at(self.pool.loop.time() + timeouts.first_byte)
         self._transport.write(octets)
 
     def send(self, octets: bytes) -> None:
@@ -182,16 +190,15 @@ class UpstreamConnection(asyncio.Protocol):
         if self._state is not State.CLOSED:
             self._transport.write(octets)
 
-    def request_sent(self, first_byte: float) -> None:
-        """Note that the request is complete; the response head is due ``first_byte`` seconds from now."""
+    def request_sent(self) -> None:
+        """Note that the request is complete: the response head is due ``first_byte`` seconds from now."""
         self._request_complete = True
-        if self._state is State.HEAD:
-            self._wait(first_byte)
+        self.extend()
 
-    def extend(self, seconds: float) -> None:
+    def extend(self) -> None:
         """Push the deadline out: the request's content is still on its way."""
-        if self._state is State.HEAD:
-            self.deadline = self.pool.loop.time() + seconds
+        if self._state is State.HEAD and self.deadline != NEVER:
+            self._wait(self._first_byte)
 
     def pause(self) -> None:
         """Read no more of the response for now; the wait for the client is not the app's fault."""
@@ -205,6 +212,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.resume_reading()
             if self._state is State.CONTENT:
                 self._wait(self._read_timeout)
+            elif self._state is State.HEAD:
+                self._wait(self._first_byte)
 
     def cancel(self) -> None:
         """Give the exchange up: the connection is of no use any more."""
@@ -217,28 +226,30 @@ class UpstreamConnection(asyncio.Protocol):
             self._state = State.CLOSED
             self._transport.abort()
 
-    def end_tunnel(self) -> None:
-        """Pass on that the client has sent all it will."""
-        if self._state is State.TUNNEL and self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self.cancel()
+    def end_tunnel(self) -> bool:
+        """Pass on that the client has sent all it will; False where the transport cannot say so by itself (TLS)."""
+        if self._state is not State.TUNNEL or not self._transport.can_write_eof():
+            return False
+        self._transport.write_eof()
+        return True
 
     def finish_tunnel(self) -> None:
-        """Close the tunnel when all octets are sent."""
+        """Close the tunnel when all octets are sent, which the app has to take soon."""
         self._handler = None
         if self._state is not State.CLOSED:
             self._state = State.CLOSED
             self._transport.close()
+            self._wait(LAST_WORDS_SECONDS)
 
     @property
     def is_usable(self) -> bool:
         """Say whether a request may be sent."""
         return self._state is State.IDLE and not self._transport.is_closing()
 
-    def wait_idle(self, seconds: float) -> None:
-        """Close unless used within ``seconds``."""
-        self._wait(seconds)
+    def wait_idle(self, now: float) -> None:
+        """Close unless used within the time that the last request has named."""
+        self.idle_since = now
+        self._expire_at(now + self.keepalive)
 
     # --- the transport's callbacks
 
@@ -274,11 +285,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop the request's content: the app does not take it."""
+        self._write_paused = True
         if self._handler is not None:
             self._handler.upstream_paused()
 
     def resume_writing(self) -> None:
         """Go on with the request's content."""
+        self._write_paused = False
         if self._handler is not None:
             self._handler.upstream_resumed()
 
@@ -359,6 +372,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._state = State.CONTENT
         self._decoder = _decoder_for(framing, fields.content_length)
+        if fields.is_event_stream:
+            self._read_timeout = NEVER
         self.deadline = self.pool.loop.time() + self._read_timeout
         if not surplus:
             handler.response_head(status, fields, framing, b"", complete=False)
@@ -414,7 +429,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._handler = None
         self._decoder = None
         self.deadline = NEVER
-        if self._keep and not surplus and not self._transport.is_closing():
+        if self._keep and not surplus and not self._write_paused and not self._transport.is_closing():
             self._state = State.IDLE
             self.pool.give_back(self)
         else:
@@ -439,14 +454,20 @@ class UpstreamConnection(asyncio.Protocol):
     # --- deadlines
 
     def _wait(self, seconds: float) -> None:
-        self.deadline = self.pool.loop.time() + seconds
-        self.pool.wheel.file(self)
+        self._expire_at(self.pool.loop.time() + seconds)
+
+    def _expire_at(self, deadline: float) -> None:
+        self.deadline = deadline
+        filed = self.filed_tick
+        if not filed or filed * TICK > deadline + TICK:
+            self.pool.wheel.file(self)
 
     def deadline_reached(self, now: float) -> None:
         """End what has waited too long (called by the wheel)."""
         state = self._state
         handler, self._handler = self._handler, None
-        self.close()
+        self._state = State.CLOSED
+        self._transport.abort()
         if handler is None:
             return
         if state is State.HEAD:

@@ -51,7 +51,6 @@ class Forward:
         "_client_ended",
         "_connection",
         "_content_sent",
-        "_downstream_paused",
         "_exchange",
         "_only_new",
         "_pending",
@@ -81,7 +80,6 @@ class Forward:
         self._pending_octets = 0
         self._content_sent = False
         self._trailers: tuple[FieldLine, ...] = ()
-        self._downstream_paused = False
         self._client_ended = False
         self._app_ended = False
         self._sent_at = 0  # nanoseconds of the shared clock
@@ -187,7 +185,6 @@ class Forward:
             octets = self._with_pending(octets)
         elif complete and exchange.fields.chunked:
             octets += writer.last_chunk(self._trailers)
-        timeouts = self._route.timeouts
         self._sent_at = shared_clock()
         connection.begin(
             self,
@@ -195,8 +192,7 @@ class Forward:
             octets,
             complete=complete,
             upgrade=exchange.is_upgrade,
-            first_byte=timeouts.first_byte,
-            read=timeouts.read,
+            timeouts=self._route.timeouts,
         )
 
     def _authority_line(self) -> bytes:
@@ -241,7 +237,7 @@ class Forward:
         if self._exchange.fields.chunked and self._exchange.status != 101:
             content = writer.chunk(content)
         connection.send(content)
-        connection.extend(self._route.timeouts.first_byte)
+        connection.extend()
 
     def request_complete(self, trailers: tuple[FieldLine, ...]) -> None:
         """End the request's content, or the client's direction of a tunnel."""
@@ -255,7 +251,7 @@ class Forward:
             return
         if self._exchange.fields.chunked:
             connection.send(writer.last_chunk(trailers))
-        connection.request_sent(self._route.timeouts.first_byte)
+        connection.request_sent()
 
     def upstream_paused(self) -> None:
         """The app takes no more: neither do we."""
@@ -273,6 +269,8 @@ class Forward:
             self._exchange.downstream.send_interim(status.status, self._block(fields))
         elif self._exchange.fields.expects_continue:
             self._exchange.downstream.send_interim(100, b"")
+            if self._connection is not None and not self._exchange.complete:
+                self._connection.extend()
 
     def response_head(
         self, status: StatusLine, fields: ResponseFields, framing: Framing, content: bytes, *, complete: bool
@@ -331,13 +329,11 @@ class Forward:
 
     def downstream_paused(self) -> None:
         """The client takes no more: neither do we."""
-        self._downstream_paused = True
         if self._connection is not None:
             self._connection.pause()
 
     def downstream_resumed(self) -> None:
         """The client takes more."""
-        self._downstream_paused = False
         if self._connection is not None:
             self._connection.resume()
 
@@ -380,10 +376,10 @@ class Forward:
         if connection is None:
             return
         if self._client_ended and not self._app_ended:
-            connection.end_tunnel()
-        elif not (
-            self._app_ended and not self._client_ended and self._exchange.downstream.shut_down_tunnel()
-        ):
+            is_relayed = connection.end_tunnel()
+        else:
+            is_relayed = not self._client_ended and self._exchange.downstream.shut_down_tunnel()
+        if not is_relayed:
             self._finished()
             connection.finish_tunnel()
             self._exchange.downstream.end_tunnel()

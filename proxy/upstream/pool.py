@@ -143,14 +143,8 @@ class Pool:
         if len(self._idle) >= MAX_IDLE:
             connection.close()
             return
-        connection.idle_since = self.loop.time()
+        connection.wait_idle(self.loop.time())
         self._idle.append(connection)
-
-    def expire_idle(self, keepalive: float) -> None:
-        """Close what has been idle for longer than ``keepalive`` seconds; the oldest stand first."""
-        oldest = self.loop.time() - keepalive
-        while self._idle and self._idle[0].idle_since < oldest:
-            self._idle.popleft().close()
 
     def made(self) -> None:
         """Count a connection that was just made."""
