@@ -217,6 +217,8 @@ class TlsHandshake(asyncio.Protocol):
     def _released(self, outcome: "asyncio.Future[ssl.SSLContext | Refuse]") -> None:
         """Go on with the certificate that was waited for, or with the refusal."""
         self._end_hold()
+        if self._raw.is_closing():
+            return
         self._wait(self._spare)
         self._raw.resume_reading()
         self._decide(UNAVAILABLE if outcome.cancelled() or outcome.exception() else outcome.result())

@@ -15,8 +15,12 @@ from typing import Final
 from proxy.downstream.tls_records import RECORD_SIZE
 from proxy.downstream.tls_stream import TlsStream, TlsStreamError
 
-#: Content that is encrypted in one step, hence what may lie above the high-water mark.
+#: Content that is encrypted in one step.
 WRITE_STEP: Final = 2 * RECORD_SIZE
+#: What is left of a backlog leaves with the step before it when it is no more than this: a system call costs more.
+_TAIL: Final = RECORD_SIZE
+#: What may lie above the high-water mark: a step, a tail, and their framing.
+MOST_ABOVE_MARK: Final = WRITE_STEP + _TAIL + 1024
 NOBODY: Final = asyncio.Protocol()
 
 _Octets = bytes | bytearray | memoryview
@@ -64,24 +68,15 @@ class TlsSending(asyncio.Transport):
             except TlsStreamError as exc:
                 self._break(exc)
             return
-        if not len(data) or self._output_ended:
-            return
-        if self._backlog is None:
-            self._backlog = []
-        self._backlog.append(memoryview(data))
-        self._backlog_size += len(data)
-        if self._flowing or (self._prefix is not None and self._backlog_size > WRITE_STEP):
-            self._flowing = False
-            self._drain()
+        self._write_behind((data,))
 
     def writelines(self, list_of_data: Iterable[_Octets]) -> None:
-        """Send several pieces, as one record when they are small."""
+        """Send several pieces: as one record when they are small, else in as few system calls as possible."""
         pieces = list(list_of_data)
         if sum(map(len, pieces)) <= RECORD_SIZE:
             self.write(b"".join(pieces))
-            return
-        for piece in pieces:
-            self.write(piece)
+        else:
+            self._write_behind(pieces)
 
     def can_write_eof(self) -> bool:
         """Say that the TCP stream can be ended in one direction."""
@@ -125,6 +120,20 @@ class TlsSending(asyncio.Transport):
         self._flowing = False
         self._backlog = []
 
+    def _write_behind(self, pieces: Iterable[_Octets]) -> None:
+        """Put pieces behind what waits already, and send what can be sent."""
+        if self._output_ended:
+            return
+        if self._backlog is None:
+            self._backlog = []
+        for piece in pieces:
+            if len(piece):
+                self._backlog.append(memoryview(piece))
+                self._backlog_size += len(piece)
+        if self._flowing or (self._prefix is not None and self._backlog_size > WRITE_STEP):
+            self._flowing = False
+            self._drain()
+
     def _drain(self) -> None:
         """Encrypt the backlog until it is empty or the high-water mark is reached again."""
         backlog = self._backlog
@@ -136,7 +145,7 @@ class TlsSending(asyncio.Transport):
             except TlsStreamError as exc:
                 self._break(exc)
                 return
-            if len(records) >= WRITE_STEP:
+            if len(records) >= WRITE_STEP and self._backlog_size > _TAIL:
                 self._raw.write(records)
                 records = b""
         self._finish_drain(records)

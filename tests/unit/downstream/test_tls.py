@@ -11,7 +11,7 @@ import pytest
 
 from proxy.downstream.tls import TlsTransport
 from proxy.downstream.tls_contexts import KeyPair, build_context
-from proxy.downstream.tls_sending import WRITE_STEP
+from proxy.downstream.tls_sending import MOST_ABOVE_MARK
 from proxy.downstream.tls_stream import TlsBuffers, TlsStream, TlsStreamError, TlsTruncatedError
 from tests.fakes.certificates import Authority
 from tests.fakes.tcp_transport import FakeTcpTransport
@@ -144,7 +144,7 @@ def test_a_large_answer_at_the_start_is_bounded_too(authority: Authority, pair: 
     connection.application.answer = bytes(1_000_000)
     connection.start(b"request")
     assert connection.application.events == ["made", "pause"]
-    assert connection.raw.get_write_buffer_size() <= HIGH + WRITE_STEP + 1000
+    assert connection.raw.get_write_buffer_size() <= HIGH + MOST_ABOVE_MARK
 
 
 def test_broken_octets_behind_the_handshake_end_it_with_an_alert(authority: Authority, pair: KeyPair) -> None:
@@ -165,12 +165,12 @@ def test_writes_above_the_mark_wait_unencrypted(connection: Connection) -> None:
     content = bytes(range(256)) * 4096
     connection.transport.write(content)
     assert connection.application.events == ["made", "pause"]
-    assert HIGH < connection.raw.get_write_buffer_size() <= HIGH + WRITE_STEP + 200
+    assert HIGH < connection.raw.get_write_buffer_size() <= HIGH + MOST_ABOVE_MARK
     assert connection.transport.get_write_buffer_size() >= len(content)
     received = b""
     while connection.raw.waiting:
         connection.raw.peer_takes_all()
-        assert connection.raw.get_write_buffer_size() <= HIGH + WRITE_STEP + 200
+        assert connection.raw.get_write_buffer_size() <= HIGH + MOST_ABOVE_MARK
         received += connection.client_reads()
     assert received == content
     assert connection.application.events == ["made", "pause", "resume"]
@@ -206,8 +206,17 @@ def test_small_pieces_become_one_record(connection: Connection) -> None:
     connection.transport.writelines([b"head", b"body"])
     connection.transport.write(b"")
     assert len(connection.raw.taken) == 1
-    connection.transport.writelines([b"head", bytes(20_000)])
-    assert connection.client_reads() == b"headbodyhead" + bytes(20_000)
+    assert connection.client_reads() == b"headbody"
+
+
+def test_large_pieces_leave_with_their_framing_in_few_writes(connection: Connection) -> None:
+    connection.client_reads()
+    connection.transport.writelines([b"8000\r\n", bytes(32768), b"\r\n"])
+    assert len(connection.raw.taken) == 1
+    assert connection.client_reads() == b"8000\r\n" + bytes(32768) + b"\r\n"
+    connection.transport.writelines([b"10000\r\n", bytes(65536), b"\r\n"])
+    assert len(connection.raw.taken) == 2
+    assert connection.client_reads() == b"10000\r\n" + bytes(65536) + b"\r\n"
 
 
 def test_close_sends_the_backlog_and_close_notify(connection: Connection) -> None:
