@@ -250,6 +250,17 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
+def read_all_or_reset(connection: socket.socket) -> bytes:
+    """Read until the end, however it comes."""
+    received = b""
+    try:
+        while octets := connection.recv(65536):
+            received += octets
+    except ConnectionResetError:
+        pass
+    return received
+
+
 def read_exactly(connection: socket.socket, size: int) -> bytes:
     """Read so many octets."""
     received = bytearray()
