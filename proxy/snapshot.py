@@ -12,6 +12,7 @@ from typing import Final
 from proxy.caching.key import compile_rules, rules_for_writes
 from proxy.config import schema
 from proxy.config.schema import Config, Network
+from proxy.errors import TlsFailureError
 from proxy.exchange import Origin
 from proxy.http1.request import RequestFields
 from proxy.plans import RequestPlan, make_plan
@@ -26,8 +27,9 @@ from proxy.traffic.router import PrefixTable, normalise_path, strip_path_prefix
 from proxy.upstream.balancer import Balancer
 from proxy.upstream.directory import UpstreamDirectory
 
-#: A path's route is remembered up to so many targets; then the memory is emptied.
+#: A path's route is remembered up to so many targets of so many octets at most; then the memory is emptied.
 _REMEMBERED_TARGETS: Final = 4096
+_REMEMBERED_SIZE: Final = 256
 
 
 class RouteRuntime:
@@ -137,6 +139,8 @@ class SiteRuntime:
         route = self._remembered.get(target)
         if route is None:
             route = self._paths.find(normalise_path(target)) or self._default
+            if len(target) > _REMEMBERED_SIZE:
+                return route
             if len(self._remembered) >= _REMEMBERED_TARGETS:
                 self._remembered.clear()
             self._remembered[target] = route
@@ -257,10 +261,16 @@ class UpstreamTls:
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     def context(self, ca_file: str) -> ssl.SSLContext:
-        """Return the context that trusts ``ca_file`` alone, or the system's authorities where it is empty."""
+        """Return the context that trusts ``ca_file`` alone, or the system's authorities where it is empty.
+
+        Raises TlsFailureError when the file cannot be used (any more).
+        """
         context = self._contexts.get(ca_file)
         if context is None:
-            context = ssl.create_default_context(cafile=ca_file or None)
+            try:
+                context = ssl.create_default_context(cafile=ca_file or None)
+            except OSError as exc:  # an SSLError is one, too
+                raise TlsFailureError(f"{ca_file}: {exc}") from exc
             context.set_alpn_protocols(["http/1.1"])
             self._contexts[ca_file] = context
         return context

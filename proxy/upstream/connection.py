@@ -149,7 +149,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._first_byte = 0.0
         self._read_timeout = 0.0
         self._write_paused = False
-        self.keepalive = 0.0  # how long it may be idle for another request, seconds
+        self.keepalive = 1.0  # how long it may be idle, seconds; as the last request's route says
         self.octets = 0  # of the current response, head included
         self.reused = False
         self.idle_since = 0.0

@@ -105,7 +105,11 @@ class Forward:
                 exchange.site.counters.retried()
         self._target = target
         target.in_flight += 1
-        pool = self._pipeline.pool_of(target)
+        try:
+            pool = self._pipeline.pool_of(target)
+        except GatewayError as fault:
+            self.not_connected(fault)
+            return
         timeouts = route.timeouts
         if not self._only_new:
             once = exchange.method not in IDEMPOTENT_METHODS or exchange.fields.has_content

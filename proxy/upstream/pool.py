@@ -152,11 +152,15 @@ class Pool:
         self._context.counters.add(counters.UPSTREAM_OPENED)
 
     def lost(self, connection: UpstreamConnection) -> None:
-        """Forget a closed connection; let the next in line make a new one."""
+        """Forget a closed connection."""
         self._open -= 1
         self._context.counters.add(counters.UPSTREAM_CLOSED)
         with contextlib.suppress(ValueError):
             self._idle.remove(connection)
+        self._serve_line()
+
+    def _serve_line(self) -> None:
+        """Let the next in line make a connection, where there is room for one."""
         while self._waiting and not self._is_full():
             attempt = self._waiting.popleft()
             if attempt.waiter is not None:
@@ -193,7 +197,11 @@ class Pool:
         task = self.loop.create_task(self._run_attempt(attempt))
         attempt.task = task
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        task.add_done_callback(self._attempted)
+
+    def _attempted(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        self._serve_line()
 
     async def _run_attempt(self, attempt: Attempt) -> None:
         try:

@@ -166,3 +166,18 @@ async def test_an_app_that_comes_back_is_found(play: Play) -> None:
     await app.request()
     await app.send("HTTP/1.1 200 OK", "Content-Length: 0")
     assert (await client.response()).status == 200
+
+
+async def test_an_authority_file_that_is_gone_is_the_apps_failure_not_ours(play: Play) -> None:
+    await play.start(
+        site=f'upstream = "https://127.0.0.1:{play.app.port}"\nupstream_ca_file = "/nowhere/ca.pem"'
+    )
+    client = await play.client()
+    for _ in range(2):
+        await client.send("GET / HTTP/1.1", "Host: a.test")
+        response = await client.response()
+        assert (response.status, response.one("Proxy-Status")) == (
+            502,
+            "foregate; error=tls_certificate_error",
+        )
+        assert b"/nowhere" not in response.content

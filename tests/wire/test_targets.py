@@ -217,3 +217,13 @@ async def test_requests_after_a_reload_go_by_the_new_routes(play: Play) -> None:
     assert (await client.response()).status == 308
     await client.send("GET /new HTTP/1.1", "Host: a.test")
     assert (await app.request()).target == "/new"
+
+
+async def test_routes_of_endless_targets_are_not_remembered(whole: Play) -> None:
+    await whole.start(site=ROUTES)
+    client = await whole.client()
+    for number in range(20):
+        await client.send(f"GET /old/{number}{'x' * 10_000} HTTP/1.1", "Host: a.test")
+        assert (await client.response()).status == 308
+    (site,) = whole.gateway.plane._pipeline.snapshot.sites
+    assert sum(map(len, site._remembered)) < 5000
