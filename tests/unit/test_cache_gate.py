@@ -1,0 +1,393 @@
+"""Every way in which a request that misses can end: one answer, nobody left behind, everything given back."""
+
+from collections.abc import Callable
+
+import pytest
+
+from proxy.cache_waits import BUSY_TRIES, POLL, Waiter
+from proxy.caching.collapse import Flight, Flights, Join
+from proxy.caching.record import Stamp
+from proxy.config.schema import Cache
+from tests.fakes.cache_world import Client, World
+
+COOKIE = b"session=a"
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def clients_of(world: World, number: int) -> list[Client]:
+    """Let so many clients ask for the same page."""
+    clients = [Client(world) for _ in range(number)]
+    for client in clients:
+        client.ask()
+    return clients
+
+
+def stored(world: World, content: bytes = b"old", *, block: bytes = b"", stale: bool = True) -> None:
+    """Have an answer stored, and stale unless told otherwise."""
+    Client(world).ask()
+    world.forwards[0].respond(content, block=block)
+    if stale:
+        world.pass_time(4)
+
+
+def outcomes(clients: list[Client]) -> list[str]:
+    return [outcome for client in clients for _, _, outcome in client.answers]
+
+
+def test_all_who_wait_get_the_one_answer(world: World) -> None:
+    clients = clients_of(world, 5)
+    assert len(world.forwards) == 1
+    world.forwards[0].respond(b"page")
+    assert [c.answers[0][1] for c in clients] == [b"page"] * 5
+    assert outcomes(clients) == ["MISS", *["COLLAPSED"] * 4]
+    world.assert_at_rest()
+
+
+@pytest.mark.parametrize("length", [8, -1])
+def test_content_in_pieces_reaches_those_before_and_during(world: World, length: int) -> None:
+    clients = clients_of(world, 2)
+    forward = world.forwards[0]
+    forward.respond(b"page", length=length, complete=False)
+    clients += clients_of(world, 2)
+    forward.send(b"more")
+    forward.finish()
+    assert [c.answers for c in clients[1:]] == [[(200, b"pagemore", "COLLAPSED")]] * 3
+    world.assert_at_rest()
+
+
+def test_a_fetch_goes_on_without_the_client_that_began_it_and_ends_with_the_last(world: World) -> None:
+    clients = clients_of(world, 3)
+    clients[0].leave()
+    clients[1].leave()
+    assert len(world.forwards) == 1
+    clients[2].leave()
+    world.assert_at_rest()
+
+
+def test_a_fetch_for_which_nobody_waits_any_longer_ends(world: World) -> None:
+    clients = clients_of(world, 2)
+    clients[0].leave()
+    world.pass_time(5)  # the other's patience
+    assert len(world.forwards) == 1
+    assert world.forwards[0].client is clients[1]
+    world.forwards[0].respond(b"by itself")
+    assert clients[1].answers == [(200, b"by itself", "MISS")]
+    world.assert_at_rest()
+
+
+def test_a_head_that_cannot_be_stored_ends_a_fetch_whose_leader_left(world: World) -> None:
+    clients = clients_of(world, 3)
+    clients[0].leave()
+    world.forwards[0].respond(b"part", block=b"Set-Cookie: a=b\r\n", length=100, complete=False)
+    assert [f.client for f in world.forwards] == clients[1:]
+    for forward in list(world.forwards):
+        forward.respond(b"by itself")
+    world.assert_at_rest()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_slow_leader_holds_up_what_is_not_kept(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    world = World(monkeypatch, Cache(object_size=1000))
+    client = Client(world)
+    client.ask()
+    forward = world.forwards[0]
+    forward.respond(bytes(500), length=-1, complete=False)
+    if when == "before":
+        client.pause(is_paused=True)
+        assert not forward.is_paused  # it is still being stored
+    forward.send(bytes(1000))
+    if when == "after":
+        client.pause(is_paused=True)
+    assert forward.is_paused
+    client.pause(is_paused=False)
+    assert not forward.is_paused
+    forward.finish()
+    assert [len(content) for _, content, _ in client.answers] == [1500]
+    world.assert_at_rest()
+
+
+def test_the_next_request_on_a_connection_does_not_join_the_fetch_that_just_ended(world: World) -> None:
+    reader = Client(world)
+    reader.then = reader.ask
+    clients_of(world, 1)
+    reader.ask()
+    forward = world.forwards[0]
+    forward.respond(b"pa", length=4, complete=False)
+    world.write(COOKIE)  # what is fetched is not kept
+    forward.send(b"ge")
+    forward.finish()
+    assert reader.answers == [(200, b"page", "COLLAPSED")]
+    world.forwards[0].respond(b"new")
+    assert reader.answers[1:] == [(200, b"new", "MISS")]
+    world.assert_at_rest()
+
+
+def test_those_who_asked_before_a_write_share_what_is_not_kept(world: World) -> None:
+    before = clients_of(world, 3)
+    world.write(COOKIE)
+    after = clients_of(world, 2)
+    assert len(world.forwards) == 2
+    world.forwards[0].respond(b"old")
+    assert [c.answers[0][1] for c in before] == [b"old"] * 3
+    assert [c.answers for c in after] == [[], []]
+    world.forwards[0].respond(b"new")
+    assert [c.answers[0][1] for c in after] == [b"new"] * 2
+    assert "invalidated" in world.reasons
+    world.assert_at_rest()
+
+
+def test_a_failure_is_everybodys(world: World) -> None:
+    clients = clients_of(world, 3)
+    world.forwards[0].fail()
+    assert [c.failures for c in clients] == [["reset"]] * 3
+    world.assert_at_rest()
+
+
+def test_an_answer_cut_off_is_cut_off_for_its_readers(world: World) -> None:
+    clients = clients_of(world, 3)
+    world.forwards[0].respond(b"pa", length=4, complete=False)
+    clients[1].leave()
+    world.forwards[0].fail()
+    assert [c.failures for c in clients] == [["aborted"], [], ["aborted"]]
+    assert "truncated" in world.reasons
+    world.assert_at_rest()
+
+
+def test_those_who_wait_for_the_end_of_an_answer_that_is_cut_off_ask_themselves(world: World) -> None:
+    clients = clients_of(world, 2)
+    world.forwards[0].respond(b"pa", length=-1, complete=False)
+    world.forwards[0].fail()
+    assert clients[0].failures == ["aborted"]
+    world.forwards[0].respond(b"page")
+    assert clients[1].answers == [(200, b"page", "MISS")]
+    world.assert_at_rest()
+
+
+def test_one_client_with_a_fault_does_not_take_the_answer_from_others(world: World) -> None:
+    clients = clients_of(world, 4)
+    clients[1].is_broken = True
+    world.forwards[0].respond(b"page")
+    assert clients[1].failures == ["aborted"]
+    assert outcomes(clients) == ["MISS", "COLLAPSED", "COLLAPSED"]
+    assert world.errors == 1
+    world.errors = 0
+    world.assert_at_rest()
+
+
+def test_a_budget_that_is_used_up_lets_everybody_ask(world: World) -> None:
+    world.gate.waits.budget.take(32 * 1024 * 1024)
+    clients = clients_of(world, 3)
+    world.forwards[0].respond(b"pa", length=4, complete=False)
+    assert len(world.forwards) == 3
+    world.forwards[0].send(b"ge")
+    world.forwards[0].finish()
+    for forward in list(world.forwards):
+        forward.respond(b"page")
+    assert [c.answers[0][1] for c in clients] == [b"page"] * 3
+    assert "busy" in world.reasons
+    world.gate.waits.budget.give_back(32 * 1024 * 1024)
+    world.assert_at_rest()
+
+
+# --- other workers
+
+
+def test_a_claim_that_is_busy_again_and_again_is_done_without(world: World) -> None:
+    world.claims.is_busy = True
+    clients = clients_of(world, 2)
+    assert world.forwards == []
+    world.pass_time(POLL * BUSY_TRIES)
+    assert len(world.forwards) == 1
+    world.forwards[0].respond(b"page")
+    assert outcomes(clients) == ["MISS", "COLLAPSED"]
+    world.assert_at_rest()
+
+
+def test_a_wait_for_another_worker_ends_with_its_claim_its_answer_or_the_patience(world: World) -> None:
+    key = world.fill_key()
+    world.claims.elsewhere.add(key)
+    clients = clients_of(world, 3)
+    clients[0].leave()
+    world.pass_time(1)
+    assert world.forwards == []
+    world.claims.elsewhere.clear()  # it died
+    world.pass_time(POLL)
+    assert len(world.forwards) == 1
+    world.forwards[0].respond(b"page")
+    assert sorted(outcomes(clients)) == ["COLLAPSED", "MISS"]
+    world.pass_time(10)
+    world.claims.elsewhere.add(key)
+    clients = clients_of(world, 2)
+    world.pass_time(5)
+    # The answer of before is stale by now, and better than two requests more.
+    assert outcomes(clients) == ["STALE"] * 2
+    world.assert_at_rest()
+
+
+# --- while the app fails
+
+
+def test_stale_answers_stand_in_and_one_at_a_time_asks(world: World) -> None:
+    stored(world)
+    failing = clients_of(world, 2)
+    world.forwards[0].fail()
+    assert [c.answers for c in failing] == [[(200, b"old", "STALE")]] * 2
+    assert world.logged == 1
+    assert outcomes(clients_of(world, 3)) == ["STALE"] * 3
+    world.pass_time(1.1)
+    probe = clients_of(world, 3)
+    assert outcomes(probe) == ["STALE"] * 2
+    assert len(world.forwards) == 1
+    world.forwards[0].respond(b"new")
+    assert probe[0].answers == [(200, b"new", "MISS")]
+    world.assert_at_rest()
+
+
+@pytest.mark.parametrize("end", ["503", "304", "left"])
+def test_a_probe_never_leaves_the_app_marked_as_failing(world: World, end: str) -> None:
+    stored(world, block=b'ETag: "v"\r\n')
+    clients_of(world, 1)
+    world.forwards[0].fail()
+    world.pass_time(1.1)
+    [probe] = clients_of(world, 1)
+    if end == "503":
+        world.forwards[0].respond(b"bad", status=503)
+        assert outcomes([probe]) == ["STALE"]
+    elif end == "304":
+        world.forwards[0].respond(status=304, block=b'ETag: "v"\r\n')
+        assert outcomes([probe]) == ["REVALIDATED"]
+    else:
+        probe.leave()
+    world.pass_time(4)
+    clients = clients_of(world, 1)
+    assert len(world.forwards) == 1, "the app is asked"
+    world.forwards[0].respond(b"new")
+    assert clients[0].answers == [(200, b"new", "MISS")]
+    world.assert_at_rest()
+
+
+def test_a_head_request_is_no_probe(world: World) -> None:
+    stored(world)
+    clients_of(world, 1)
+    world.forwards[0].fail()
+    world.pass_time(1.1)
+    client = Client(world)
+    client.ask(method=b"HEAD")
+    world.forwards[0].respond()
+    clients_of(world, 1)
+    assert len(world.forwards) == 1
+    world.forwards[0].respond(b"new")
+    world.assert_at_rest()
+
+
+def test_who_waits_too_long_gets_what_is_stale(world: World) -> None:
+    stored(world)
+    clients = clients_of(world, 2)
+    world.pass_time(5)
+    assert outcomes(clients) == ["STALE"]
+    world.forwards[0].respond(b"new")
+    assert clients[0].answers == [(200, b"new", "MISS")]
+    world.assert_at_rest()
+
+
+def test_no_stale_answer_after_a_write(world: World) -> None:
+    stored(world)
+    clients = clients_of(world, 2)
+    world.write(COOKIE)
+    world.forwards[0].fail()
+    assert [c.failures for c in clients] == [["reset"]] * 2
+    world.assert_at_rest()
+
+
+def test_a_confirmed_answer_goes_to_all_who_wait(world: World) -> None:
+    stored(world, block=b'ETag: "v"\r\n')
+    clients = clients_of(world, 3)
+    assert world.forwards[0].exchange.extra_lines.lower() == b'if-none-match: "v"\r\n'
+    world.forwards[0].respond(status=304, block=b'ETag: "v"\r\n')
+    assert outcomes(clients) == ["REVALIDATED", "COLLAPSED", "COLLAPSED"]
+    world.assert_at_rest()
+
+
+def test_a_304_that_confirms_something_else_is_asked_again_by_everybody(world: World) -> None:
+    stored(world, block=b'ETag: "v"\r\n')
+    clients = clients_of(world, 2)
+    world.forwards[0].respond(status=304, block=b'ETag: "w"\r\n')
+    assert len(world.forwards) == 2
+    for forward in list(world.forwards):
+        forward.respond(b"new")
+    assert [c.answers[0][1] for c in clients] == [b"new"] * 2
+    world.assert_at_rest()
+
+
+# --- stale-while-revalidate
+
+SWR = b"Cache-Control: max-age=1, stale-while-revalidate=60\r\n"
+
+
+def test_a_refresh_in_the_background_happens_once(world: World) -> None:
+    stored(world, block=SWR)
+    assert outcomes(clients_of(world, 3)) == ["STALE"] * 3
+    assert len(world.forwards) == 1
+    world.forwards[0].respond(b"new", block=SWR)
+    assert outcomes(clients_of(world, 1)) == ["HIT"]
+    world.assert_at_rest()
+
+
+@pytest.mark.parametrize("end", ["fail", "503"])
+def test_a_refresh_that_fails_is_not_tried_again_at_once(world: World, end: str) -> None:
+    stored(world, block=SWR)
+    clients_of(world, 1)
+    if end == "fail":
+        world.forwards[0].fail()
+    else:
+        world.forwards[0].respond(b"bad", status=503)
+    assert outcomes(clients_of(world, 2)) == ["STALE"] * 2
+    world.assert_at_rest()
+    world.pass_time(1.1)
+    clients_of(world, 1)
+    world.forwards[0].respond(b"new", block=SWR)
+    world.assert_at_rest()
+
+
+def test_a_refresh_that_brings_something_private_ends_the_stale_answers(world: World) -> None:
+    stored(world, block=SWR)
+    clients_of(world, 1)
+    world.forwards[0].respond(b"part", block=b"Cache-Control: no-store\r\n", length=10**9, complete=False)
+    world.assert_at_rest()
+    client = clients_of(world, 1)[0]
+    world.forwards[0].respond(b"mine", block=b"Cache-Control: no-store\r\n")
+    assert client.answers == [(200, b"mine", "MISS")]
+
+
+# --- variants
+
+
+def test_each_language_is_fetched_once(world: World) -> None:
+    clients = [Client(world) for _ in range(6)]
+    for number, client in enumerate(clients):
+        client.ask(language=(b"de", b"en", b"fr")[number % 3])
+    assert len(world.forwards) == 1
+    while world.forwards:
+        forward = world.forwards[0]
+        forward.respond(b"in " + forward.language, block=b"Vary: accept-language\r\n")
+    assert [c.answers[0][1] for c in clients] == [b"in de", b"in en", b"in fr"] * 2
+    world.assert_at_rest()
+
+
+class OthersAlone(Flights[Waiter]):
+    """Has a flight for each key, and always one for somebody else's variant."""
+
+    def join(self, key: bytes, waiter: Waiter, begin: Callable[[], Stamp]) -> tuple[Join, Flight[Waiter]]:
+        flight: Flight[Waiter] = Flight(key, begin())
+        flight.names = (b"accept-language",)
+        return Join.OTHER_VARIANT, flight
+
+
+def test_an_app_that_varies_its_vary_sends_nobody_in_circles(world: World) -> None:
+    world.gate.waits.flights = OthersAlone(lambda stamp: True)
+    [client] = clients_of(world, 1)
+    assert world.forwards[0].client is client
