@@ -1,0 +1,21 @@
+"""The page on certificates lists every reason that metrics may have."""
+
+import re
+from pathlib import Path
+
+from autocert.problem import Kind
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_reason_is_listed() -> None:
+    table = (ROOT / "docs" / "certificates.md").read_text().partition("## What can be wrong")[2]
+    rows = re.findall(r"^\| (`.+`) \|", table, re.MULTILINE)
+    listed = [reason for row in rows for reason in re.findall(r"`([a-z0-9-]+)`", row)]
+    ours = {
+        reason
+        for file in (ROOT / "proxy" / "supervisor").glob("certificate*.py")
+        for reason in re.findall(r'reason="([a-z0-9-]+)"', file.read_text())
+    }
+    assert len(ours) >= 6
+    assert sorted(listed) == sorted({kind.value for kind in Kind} | ours)
