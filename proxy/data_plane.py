@@ -1,7 +1,6 @@
 """Everything that one worker does with traffic, built from one Config and what the worker shares with others."""
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,9 @@ from proxy.cache_gate import CacheGate
 from proxy.caching.store import Store
 from proxy.config.schema import Config, Log
 from proxy.deadlines import DeadlineWheel
+from proxy.downstream.backlog import BACKLOG, Arrivals
 from proxy.downstream.connection import ClientConnection
+from proxy.downstream.draining import take_leave
 from proxy.downstream.listener import ConnectionBounds, DownstreamContext, Listener
 from proxy.downstream.proxied import Following, ProxyProtocolGate
 from proxy.downstream.tls_accept import TlsAcceptor, TlsHandshake
@@ -36,9 +37,6 @@ from proxy.upstream.addresses import UpstreamMessage
 from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
 from proxy.upstream.pool import Pool, PoolContext
-
-#: Connections that wait to be accepted; the kernel cuts it to net.core.somaxconn.
-BACKLOG = 4096
 
 
 def _nobody(*_told: str) -> None:
@@ -74,7 +72,8 @@ class DataPlane:
         self._pool_context = PoolContext(loop, self._wheel, context.counters)
         self._upstream_tls = UpstreamTls()
         self._failures = FailureLog(process_log.logger("worker"))
-        self._servers: dict[socket.socket, asyncio.Server] = {}
+        self._servers: dict[socket.socket, tuple[asyncio.Server, Callable[[], asyncio.Protocol]]] = {}
+        self._arrivals = Arrivals(loop)
         self._log_config = config.log
         self._writer = self._open_log(config.log)
         self._pipeline = Pipeline(
@@ -169,7 +168,7 @@ class DataPlane:
         server = await self._loop.create_server(
             factory, sock=listening_socket, backlog=BACKLOG, start_serving=True
         )
-        self._servers[listening_socket] = server
+        self._servers[listening_socket] = server, factory
 
     def _http_factory(self, listener: Listener) -> Following:
         return lambda source: ClientConnection(listener, source)
@@ -250,9 +249,10 @@ class DataPlane:
             del self._pipeline.thumbprints[name]
 
     def close_listener(self, listening_socket: socket.socket) -> None:
-        """Accept no more on one socket; its connections live on."""
-        server = self._servers.pop(listening_socket, None)
-        if server is not None:
+        """Accept what waits on one socket, and no more; its connections live on."""
+        if listening_socket in self._servers:
+            server, factory = self._servers.pop(listening_socket)
+            self._arrivals.take(listening_socket, factory)
             server.close()
 
     def apply(self, config: Config, site_blocks: Mapping[str, int]) -> None:
@@ -271,20 +271,16 @@ class DataPlane:
         self._pool_context.response_memo.forget()
 
     def stop_accepting(self) -> None:
-        """Accept no more connections."""
+        """Accept the connections that wait, and no more."""
         for listening_socket in list(self._servers):
             self.close_listener(listening_socket)
 
     async def drain(self, seconds: float) -> None:
-        """Finish what is in flight within ``seconds``; close idle connections at once."""
-        for handshake in list(self._pending):
-            handshake.abort()
-        self._downstream.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._downstream.all_closed()
-        for connection in list(self._downstream.connections):
-            connection.abort()
+        """Finish what is in flight within ``seconds``, then close what is left.
+
+        It may be cancelled and begun anew with another time.
+        """
+        await take_leave(self._downstream, self._pending, self._arrivals, seconds)
         if self._writer is not None:
             self._writer.close()
 

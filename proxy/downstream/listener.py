@@ -104,9 +104,12 @@ class DownstreamContext:
         )
 
     def drain(self) -> None:
-        """Let every connection end after its current request."""
+        """Let every connection end after its current request, or its next one."""
         for listener in self.listeners:
             listener.draining = True
+
+    def close_idle(self) -> None:
+        """Close the connections without a request."""
         for connection in list(self.connections):
             connection.close_when_idle()
 

@@ -1,7 +1,9 @@
-"""System calls that Python does not have: prctl, and the capabilities of this process (Linux only)."""
+"""What Python has no functions for: prctl, capabilities, and a filter on a listening socket (Linux only)."""
 
 import ctypes
 import os
+import socket
+import struct
 from typing import Final
 
 _PR_SET_DUMPABLE: Final = 4
@@ -12,6 +14,18 @@ _PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 _CAPABILITY_VERSION_3: Final = 0x20080522
 CAP_NET_BIND_SERVICE: Final = 10
+
+# Classic BPF over the TCP header: a segment with SYN and without ACK is dropped, everything else let through.
+_SO_ATTACH_FILTER: Final = 26
+_SYN, _ACK, _FLAGS_OFFSET = 0x02, 0x10, 13
+_LOAD_OCTET, _AND, _JUMP_IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06
+_NO_NEW_CONNECTIONS: Final = (
+    (_LOAD_OCTET, 0, 0, _FLAGS_OFFSET),
+    (_AND, 0, 0, _SYN | _ACK),
+    (_JUMP_IF_EQUAL, 0, 1, _SYN),
+    (_RETURN, 0, 0, 0),
+    (_RETURN, 0, 0, 0xFFFFFFFF),
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -61,3 +75,15 @@ def limit_capabilities(capability: int) -> bool:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     return bool(kept)
+
+
+def drop_new_connections(listening: socket.socket) -> None:
+    """Ignore who wants to connect from now on; handshakes that have begun go on. Raises OSError.
+
+    A client tries again after a second, and finds the socket closed then, or the next instance.
+    """
+    program = ctypes.create_string_buffer(
+        b"".join(struct.pack("=HBBI", *step) for step in _NO_NEW_CONNECTIONS)
+    )
+    described = struct.pack("@HP", len(_NO_NEW_CONNECTIONS), ctypes.addressof(program))
+    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)

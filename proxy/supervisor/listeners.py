@@ -8,12 +8,14 @@ import errno
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from proxy.config.schema import Config, ListenAddress
+from proxy.supervisor import kernel
 from proxy.supervisor.errors import ListenError
 
 _BACKLOG: Final = 4096  # the kernel takes net.core.somaxconn where that is less
@@ -68,6 +70,12 @@ class Listener:
             return str(self.endpoint)
         host, port = self.socket.getsockname()[:2]
         return f"{_bracketed(host)}:{port}"
+
+    def turn_away(self) -> None:
+        """Ignore who wants to connect from now on, so that the backlog can be emptied and stays so."""
+        if self.endpoint.address is not None:
+            with suppress(OSError):  # it only narrows the gap in which a client is reset
+                kernel.drop_new_connections(self.socket)
 
     def withdraw(self) -> None:
         """Remove a unix socket's path, so that nobody finds it any more; connections go on."""

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from proxy.admin.cache import cache_routes
@@ -43,6 +44,7 @@ _log = process_log.logger("supervisor")
 
 _RATE_EVERY = 5  # ticks
 _GATHERING = 0.02  # seconds
+_LAST_HANDSHAKES = 0.1  # seconds for connections that are being established when a drain begins
 
 
 class Supervisor:
@@ -53,6 +55,7 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._draining = False
+        self._hurried = asyncio.Event()
         self._children = Children(self._loop)
         self._regions = SharedRegions(started.loaded.config)
         self._ledger = CounterLedger()
@@ -155,6 +158,7 @@ class Supervisor:
         """Drain at the first signal, and hurry at the second."""
         if self._draining:
             _log.warning("told to stop again: closing what is in flight")
+            self._hurried.set()
             self._pool.hurry()
             return
         self._draining = True
@@ -162,11 +166,21 @@ class Supervisor:
         self._spawn(self._drain())
 
     async def _drain(self) -> None:
-        drained = asyncio.create_task(self._pool.drain(self._in_use.config.server.drain_timeout))
-        await asyncio.sleep(0)  # the workers are told first: whoever still holds a socket accepts on it
-        for listener in list(self._in_use.listeners.values()):
-            if listener.endpoint.purpose in (Purpose.HTTP, Purpose.HTTPS):
-                listener.close()
+        listeners = [
+            listener
+            for listener in self._in_use.listeners.values()
+            if listener.endpoint.purpose in (Purpose.HTTP, Purpose.HTTPS)
+        ]
+        for listener in listeners:
+            listener.turn_away()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), _LAST_HANDSHAKES)
+        seconds = 0.0 if self._hurried.is_set() else self._in_use.config.server.drain_timeout
+        drained = asyncio.create_task(self._pool.drain(seconds))
+        await asyncio.sleep(0)  # the workers are told first: who closes a socket last takes what waits in it
+        for listener in listeners:
+            listener.close()
+        _log.info("listening no more")
         await drained
         self._end("")
 
