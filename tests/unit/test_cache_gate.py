@@ -7,6 +7,8 @@ import pytest
 from proxy.cache_waits import BUSY_TRIES, POLL, Waiter
 from proxy.caching.collapse import Flight, Flights, Join
 from proxy.caching.record import Stamp
+from proxy.caching.ring import Put
+from proxy.caching.store import Store
 from proxy.config.schema import Cache
 from tests.fakes.cache_world import Client, World
 
@@ -110,14 +112,16 @@ def test_a_slow_leader_holds_up_what_is_not_kept(monkeypatch: pytest.MonkeyPatch
     world.assert_at_rest()
 
 
-def test_the_next_request_on_a_connection_does_not_join_the_fetch_that_just_ended(world: World) -> None:
+def test_the_next_request_on_a_connection_does_not_join_the_fetch_that_just_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "put", lambda *_: Put.BUSY)
+    clients_of(world, 1)
     reader = Client(world)
     reader.then = reader.ask
-    clients_of(world, 1)
     reader.ask()
     forward = world.forwards[0]
     forward.respond(b"pa", length=4, complete=False)
-    world.write(COOKIE)  # what is fetched is not kept
     forward.send(b"ge")
     forward.finish()
     assert reader.answers == [(200, b"page", "COLLAPSED")]
