@@ -2,67 +2,13 @@
 
 import json
 import re
-import socket
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from proxy import __version__
 from proxy.cli import main
-
-GOOD = '[[site]]\ndomains = ["a.example.com"]\nupstream = "http://127.0.0.1:3000"\n[server]\nmetrics = "127.0.0.1:1"\n'
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Return a function that runs the command line and returns exit status, output and complaints."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("FOREGATE_CONFIG", raising=False)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    file = tmp_path / "proxy.toml"
-    file.write_text(GOOD)
-    return file
-
-
-@pytest.fixture
-def instance(file: Path) -> Iterator[Callable[[int, object], None]]:
-    """Return a function that lets the admin socket give one answer: status and document."""
-    (file.parent / "ssl_data").mkdir()
-    threads: list[threading.Thread] = []
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(file.parent / "ssl_data" / "admin.sock"))
-        listening.listen()
-
-        def answer(status: int, document: object) -> None:
-            content = json.dumps(document)
-            head = f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(content)}\r\n\r\n"
-
-            def serve() -> None:
-                accepted, _ = listening.accept()
-                with accepted:
-                    accepted.recv(65536)
-                    accepted.sendall((head + content).encode())
-
-            threads.append(threading.Thread(target=serve))
-            threads[-1].start()
-
-        yield answer
-        for thread in threads:
-            thread.join(10)
+from tests.unit.cli.conftest import GOOD, AnswerOnce, Run
 
 
 def test_help_and_version(run: Run) -> None:
@@ -147,22 +93,22 @@ def test_no_instance_running(run: Run, file: Path, command: str) -> None:
     assert err.count("\n") == 1
 
 
-def test_status_as_json(run: Run, instance: Callable[[int, object], None]) -> None:
+def test_status_as_json(run: Run, instance: AnswerOnce) -> None:
     instance(200, {"state": "serving"})
     assert run("status", "--json") == (0, '{"state": "serving"}\n', "")
 
 
-def test_status_that_the_instance_does_not_give(run: Run, instance: Callable[[int, object], None]) -> None:
+def test_status_that_the_instance_does_not_give(run: Run, instance: AnswerOnce) -> None:
     instance(401, {"detail": "send the token"})
     assert run("status") == (1, "", "foregate: send the token\n")
 
 
-def test_reload_prints_what_changed(run: Run, instance: Callable[[int, object], None]) -> None:
+def test_reload_prints_what_changed(run: Run, instance: AnswerOnce) -> None:
     instance(200, {"generation": 2, "changes": ["one", "two"]})
     assert run("reload") == (0, "one\ntwo\n", "")
 
 
-def test_reload_that_is_refused_shows_the_faults(run: Run, instance: Callable[[int, object], None]) -> None:
+def test_reload_that_is_refused_shows_the_faults(run: Run, instance: AnswerOnce) -> None:
     instance(422, {"detail": "refused", "faults": ["proxy.toml:1: bad"]})
     assert run("reload") == (1, "", "proxy.toml:1: bad\nforegate: refused\n")
 
@@ -175,23 +121,21 @@ def test_reload_with_nobody_there_still_says_what_is_wrong_with_the_file(run: Ru
 
 
 def test_health_asks_the_admin_socket_where_there_are_no_metrics(
-    run: Run, file: Path, instance: Callable[[int, object], None]
+    run: Run, file: Path, instance: AnswerOnce
 ) -> None:
     file.write_text(GOOD.replace('"127.0.0.1:1"', '""'))
     instance(200, "ready")
     assert run("health") == (0, "ready\n", "")
 
 
-def test_health_of_an_instance_that_is_not_ready(
-    run: Run, file: Path, instance: Callable[[int, object], None]
-) -> None:
+def test_health_of_an_instance_that_is_not_ready(run: Run, file: Path, instance: AnswerOnce) -> None:
     file.write_text(GOOD.replace('"127.0.0.1:1"', '""'))
     instance(503, {"detail": "not ready"})
     assert run("health") == (1, "", "foregate: not ready\n")
 
 
 def test_the_page_lists_every_command(run: Run) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
     listed = re.findall(r"^\| `foregate (\w+)`", page, re.MULTILINE)
     shown = [line.split()[0] for line in run("--help")[1].partition("Commands:\n")[2].splitlines()]
     assert sorted(listed) == sorted(shown)

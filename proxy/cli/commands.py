@@ -1,0 +1,181 @@
+"""The command line: `foregate run`, and what an operator asks a running instance.
+
+Exit status: 0 done, 1 refused (bad configuration, not found, unhealthy), 2 usage, 3 no instance running.
+"""
+
+import json
+import os
+import platform
+import ssl
+import sys
+import time
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Final, NoReturn
+from urllib.parse import urlencode
+
+import click
+
+from proxy import __version__
+from proxy.admin.client import NotRunningError
+from proxy.admin.status_page import status_page
+from proxy.cli.certificates import certs, diagnose, files_can_be_served
+from proxy.cli.instance import (
+    REFUSED,
+    config_option,
+    expect_ok,
+    file_of,
+    instance_of,
+    json_option,
+    lines_of,
+    monitor_of,
+)
+from proxy.config.errors import ConfigError
+from proxy.config.loader import load
+from proxy.config.report import report
+from proxy.errors import ForegateError
+
+_DONE: Final = 0
+_NOT_RUNNING: Final = 3
+_INTERRUPTED: Final = 130
+_RELOAD_PATIENCE: Final = 60.0  # seconds
+_WATCH_INTERVAL: Final = 2.0  # seconds
+
+
+class _Commands(click.Group):
+    """A group of commands that guesses what a misspelt one was meant to be."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            near = get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f"; did you mean `foregate {near[0]}`?" if near else "; `foregate --help` lists all"
+            ctx.fail(f'there is no command "{name}"{hint}')
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(
+    __version__,
+    prog_name="foregate",
+    message=f"%(prog)s %(version)s (Python {platform.python_version()}, {ssl.OPENSSL_VERSION})",
+)
+def cli() -> None:
+    """A reverse proxy with certificates, a rate limiter and a short cache."""
+
+
+@cli.command()
+@config_option
+def run(config: str | None) -> None:
+    """Run Foregate in the foreground until SIGTERM."""
+    # Imported here: the other commands should not wait for all that a supervisor needs.
+    from proxy.supervisor.source import ConfigFile
+    from proxy.supervisor.supervisor import run as supervise
+
+    supervise(ConfigFile(file_of(config), os.environ))
+
+
+@cli.command()
+@config_option
+def check(config: str | None) -> None:
+    """Validate the configuration file and show every fault."""
+    try:
+        loaded = load(file_of(config), os.environ)
+    except ConfigError as exc:
+        click.echo(report(exc), err=True)
+        sys.exit(REFUSED)
+    if not files_can_be_served(loaded.config):
+        sys.exit(REFUSED)
+    click.echo(report(loaded))
+
+
+@cli.command()
+@config_option
+def reload(config: str | None) -> None:
+    """Read the configuration anew and show what changed."""
+    try:
+        answer = instance_of(config, _RELOAD_PATIENCE).request("POST", "/api/v1/reload")
+    except NotRunningError:
+        load(
+            file_of(config), os.environ
+        )  # a faulty file may have lost the address, and would be refused anyway
+        raise
+    for fault in lines_of(answer, "faults"):
+        click.echo(fault, err=True)
+    expect_ok(answer)
+    click.echo("\n".join(lines_of(answer, "changes")) or "nothing has changed")
+
+
+@cli.command()
+@config_option
+@json_option
+@click.option("--watch", is_flag=True, help="Repeat every 2 seconds until Ctrl-C.")
+def status(config: str | None, as_json: bool, watch: bool) -> None:
+    """Show workers, listeners, traffic and the last reload."""
+    instance = instance_of(config)
+    while True:
+        answer = instance.request("GET", "/api/v1/status")
+        expect_ok(answer)
+        body = answer.body
+        text = json.dumps(body) if as_json else status_page(body)
+        if watch and not as_json:
+            click.clear()
+        click.echo(text)
+        if not watch:
+            return
+        time.sleep(_WATCH_INTERVAL)
+
+
+@cli.command()
+@config_option
+def health(config: str | None) -> None:
+    """Exit 0 while the running instance serves."""
+    expect_ok(monitor_of(config).request("GET", "/readyz"))
+    click.echo("ready")
+
+
+@cli.command()
+@config_option
+@click.option("--site", default="", metavar="S", help="One site alone, by any of its domains.")
+@click.option("--path", "prefix", default="", metavar="PREFIX", help="Only paths that begin so.")
+def purge(config: str | None, site: str, prefix: str) -> None:
+    """Make void what the cache keeps, in all workers at once."""
+    if prefix and not prefix.startswith("/"):
+        raise click.UsageError(f'a path begins with "/", not "{prefix}"')
+    query = urlencode({name: value for name, value in (("site", site), ("path", prefix)) if value})
+    expect_ok(instance_of(config).request("POST", f"/api/v1/purge?{query}"))
+    click.echo(
+        f"purged: {site or 'all sites'}, {f'paths that begin with {prefix}' if prefix else 'all paths'}"
+    )
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file."""
+    from proxy.config.json_schema import schema as json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+cli.add_command(certs)
+cli.add_command(diagnose)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its status."""
+    try:
+        cli.main(args=arguments, prog_name="foregate", standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except click.Abort:
+        sys.exit(_INTERRUPTED)
+    except ConfigError as exc:
+        click.echo(str(exc), err=True)
+        sys.exit(REFUSED)
+    except ForegateError as exc:
+        click.echo(f"foregate: {exc}", err=True)
+        sys.exit(_NOT_RUNNING if isinstance(exc, NotRunningError) else REFUSED)
+    sys.exit(_DONE)
