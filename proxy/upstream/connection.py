@@ -196,6 +196,9 @@ class UpstreamConnection(ResponseReader):
         elif self._state is State.IDLE:
             self.close()  # nobody asked: such octets could pass for the next response
 
+    def _give_back(self) -> None:
+        self.pool.give_back(self)
+
     # --- deadlines
 
     def deadline_reached(self, now: float) -> None:

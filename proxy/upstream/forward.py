@@ -1,170 +1,42 @@
 """The way of one request to an app and of its response back.
 
-Theory of operation.  A Forward stands between an exchange (the client's side) and an upstream connection, and passes
-content both ways as it comes, pausing one side while the other takes nothing.  It lives in callbacks; the only thing
-that it ever waits for with a task is a new connection.
+Theory of operation.  A Forward stands between an exchange (the client's side) and an upstream connection, and
+passes content both ways as it comes, pausing one side while the other takes nothing.  It lives in callbacks;
+the only thing that it ever waits for with a task is a new connection.  It is one object cut into three files by
+job: seeking.py finds a connection, this one carries request and response, tunnel.py what follows a 101.
 
 When something fails before the response has begun:
 - no connection: nothing was sent, so the next address is tried, whatever the method;
 - a reused connection closed before any octet of the response: the app may have closed it just when the
-  request left.  An
-  idempotent request whose content was not read yet is sent once more, on a fresh connection;
+  request left.  An idempotent request whose content was not read yet is sent once more, on a fresh connection;
 - anything else is answered 502 or 504.  Nothing else is ever sent twice.
 """
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from proxy.clock import shared_clock
-from proxy.errors import (
-    GatewayError,
-    InvalidResponseError,
-    NothingLeftError,
-    UnresolvedError,
-    UpstreamResetError,
-)
-from proxy.exchange import Exchange
+from proxy.errors import GatewayError, UpstreamResetError
 from proxy.http1 import writer
 from proxy.http1.response import Framing, ResponseFields, StatusLine
 from proxy.semantics.fields import IDEMPOTENT_METHODS, FieldLine
 from proxy.semantics.forwarding import response_block
-from proxy.upstream.balancer import Target
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.happy_eyeballs import Race
 from proxy.upstream.health import FailureStage
-from proxy.upstream.pool import Attempt
-
-if TYPE_CHECKING:
-    from proxy.pipeline import Pipeline
-    from proxy.plans import RequestPlan
-    from proxy.snapshot import RouteRuntime
+from proxy.upstream.tunnel import TunnelEnd
 
 #: Request content that is kept while there is no connection yet (octets); above it the client has to wait.
 MAX_PENDING: Final = 64 * 1024
 
 
-class Forward:
+class Forward(TunnelEnd):
     """One request on its way to an app, and its response on the way back."""
 
-    __slots__ = (
-        "_app_ended",
-        "_attempt",
-        "_client_ended",
-        "_connection",
-        "_content_sent",
-        "_exchange",
-        "_only_new",
-        "_pending",
-        "_pending_octets",
-        "_pipeline",
-        "_plan",
-        "_route",
-        "_sent_at",
-        "_target",
-        "_trailers",
-        "_tried",
-    )
-
-    def __init__(
-        self, pipeline: "Pipeline", exchange: Exchange, route: "RouteRuntime", plan: "RequestPlan"
-    ) -> None:
-        self._pipeline = pipeline
-        self._exchange = exchange
-        self._route = route
-        self._plan = plan
-        self._connection: UpstreamConnection | None = None
-        self._attempt: Attempt | Race | None = None
-        self._target: Target | None = None
-        self._tried: tuple[Target, ...] = ()
-        self._only_new = False
-        self._pending: list[bytes] = []
-        self._pending_octets = 0
-        self._content_sent = False
-        self._trailers: tuple[FieldLine, ...] = ()
-        self._client_ended = False
-        self._app_ended = False
-        self._sent_at = 0  # nanoseconds of the shared clock
+    __slots__ = ()
 
     def start(self) -> None:
         """Choose an address and send the request there."""
         self._exchange.receiver = self
         self._next_target(None)
-
-    # --- finding a connection
-
-    def _next_target(self, error: GatewayError | None) -> None:
-        """Try the next address; ``error`` is what the last one failed with."""
-        exchange, route = self._exchange, self._route
-        loop_time = self._pipeline.loop.time()
-        target = route.balancer.pick(loop_time, exchange.client_packed, self._tried)
-        if target is None:
-            self._fail(error or self._no_target())
-            return
-        if error is not None:
-            exchange.retries += 1
-            if exchange.site is not None:
-                exchange.site.counters.retried()
-        self._target = target
-        target.in_flight += 1
-        try:
-            pool = self._pipeline.pool_of(target)
-        except GatewayError as fault:
-            self.not_connected(fault)
-            return
-        timeouts = route.timeouts
-        if not self._only_new:
-            once = exchange.method not in IDEMPOTENT_METHODS or exchange.fields.has_content
-            connection = pool.take(timeouts.keepalive_upstream, fresh_only=once)
-            if connection is not None:
-                self._send(connection)
-                return
-        other = route.balancer.alternate(target, loop_time, self._tried)
-        if other is None:
-            self._attempt = pool.connect(self, timeouts.connect)
-        else:
-            self._attempt = Race(self, self._pipeline.pool_of, target, other, timeouts.connect)
-
-    def _no_target(self) -> GatewayError:
-        fault = self._pipeline.directory.fault(self._route.config)
-        if not self._route.balancer.members:
-            return UnresolvedError(fault or "the upstream's name has no address yet")
-        return NothingLeftError("every address was tried")
-
-    def retarget(self, target: Target) -> None:
-        """Go on with the address that won a race, or that was the last to fail in it."""
-        if target is not self._target:
-            self._release()
-            self._target = target
-            target.in_flight += 1
-
-    def runner_failed(self, target: Target, error: GatewayError) -> None:
-        """Count an address that failed while another still connects."""
-        target.health.failed(self._pipeline.loop.time(), FailureStage.CONNECT, error.kind)
-        self._count_failure(error)
-        self._tried = (*self._tried, target)
-
-    def connected(self, connection: UpstreamConnection) -> None:
-        """Take the connection and send the request."""
-        self._attempt = None
-        self._send(connection)
-
-    def not_connected(self, error: GatewayError) -> None:
-        """Go on to the next address: nothing was sent."""
-        self._attempt = None
-        target = self._release()
-        target.health.failed(self._pipeline.loop.time(), FailureStage.CONNECT, error.kind)
-        self._count_failure(error)
-        self._tried = (*self._tried, target)
-        if error.try_next:
-            self._next_target(error)
-        else:
-            self._fail(error)
-
-    def _release(self) -> Target:
-        target, self._target = self._target, None
-        if target is None:
-            raise RuntimeError("a target was released twice")
-        target.in_flight -= 1
-        return target
 
     # --- the request
 
@@ -341,59 +213,6 @@ class Forward:
         if self._connection is not None:
             self._connection.resume()
 
-    def _finished(self) -> None:
-        self._connection = None
-        self._release()
-
-    # --- tunnels
-
-    def switched(self, fields: ResponseFields, octets: bytes) -> None:
-        """Become a tunnel after the app's 101, which names the protocol anew (RFC 9110 section 7.8)."""
-        exchange, connection = self._exchange, self._connection
-        if connection is None:
-            return
-        accepted = [p for p in fields.upgrade if p in self._route.upgrade]
-        if not accepted or len(fields.upgrade) != 1:
-            connection.cancel()
-            self.response_failed(InvalidResponseError("switched to a protocol that was not asked for"))
-            return
-        exchange.upstream_seconds = (shared_clock() - self._sent_at) * 1e-9
-        block = self._block(fields) + b"Connection: Upgrade\r\nUpgrade: %s\r\n" % accepted[0]
-        early = exchange.downstream.switch_protocols(block)
-        if early:
-            connection.send(early)
-        if octets:
-            exchange.downstream.tunnel(octets)
-
-    def tunnel_octets(self, octets: bytes) -> None:
-        """Pass octets from the app to the client."""
-        self._exchange.downstream.tunnel(octets)
-
-    def tunnel_ended(self) -> None:
-        """The app has sent all it will."""
-        self._app_ended = True
-        self._end_of_tunnel()
-
-    def _end_of_tunnel(self) -> None:
-        """Relay the end of one direction; close when both have ended or the end cannot be relayed by itself."""
-        connection = self._connection
-        if connection is None:
-            return
-        if self._client_ended and not self._app_ended:
-            is_relayed = connection.end_tunnel()
-        else:
-            is_relayed = not self._client_ended and self._exchange.downstream.shut_down_tunnel()
-        if not is_relayed:
-            self._finished()
-            connection.finish_tunnel()
-            self._exchange.downstream.end_tunnel()
-
-    def tunnel_closed(self) -> None:
-        """The app's side is gone."""
-        if self._connection is not None:
-            self._finished()
-            self._exchange.downstream.end_tunnel()
-
     # --- failures
 
     def response_failed(self, error: GatewayError) -> None:
@@ -418,10 +237,6 @@ class Forward:
         if not stale:
             target.health.failed(self._pipeline.loop.time(), FailureStage.EXCHANGE, error.kind)
         self._fail(error)
-
-    def _count_failure(self, error: GatewayError) -> None:
-        if self._exchange.site is not None:
-            self._exchange.site.counters.upstream_failed(error.kind)
 
     def _fail(self, error: GatewayError) -> None:
         self._pending.clear()

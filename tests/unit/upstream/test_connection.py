@@ -10,8 +10,9 @@ from proxy.errors import GatewayError
 from proxy.http1.memo import FieldMemo
 from proxy.http1.response import Framing, ResponseFields, StatusLine
 from proxy.semantics.fields import FieldLine
-from proxy.upstream.connection import LAST_WORDS_SECONDS, MAX_INTERIM, UpstreamConnection
+from proxy.upstream.connection import LAST_WORDS_SECONDS, UpstreamConnection
 from proxy.upstream.pool import Pool
+from proxy.upstream.reading import MAX_INTERIM
 from tests.fakes.hand_clock import HandClock
 from tests.fakes.transport import RecordingTransport
 
