@@ -1,6 +1,7 @@
 """What the operator asks about certificates, answered; implements `proxy.admin.certificates`."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from proxy.admin.certificates import CertificateOutcome
@@ -8,7 +9,7 @@ from proxy.admin.operations import Document
 from proxy.supervisor.certificate_problems import CertificateProblem, translated
 from proxy.supervisor.certificate_rows import CertificateRow
 from proxy.supervisor.certificates import Certificates
-from proxy.telemetry.metrics import CertificateObservation
+from proxy.telemetry.metrics import CertificateObservation, Observation
 
 if TYPE_CHECKING:
     from autocert.diagnose import Diagnosis
@@ -32,12 +33,10 @@ class CertificateDesk:
             "storage_problems": [one.document() for one in self._certificates.storage_problems()],
         }
 
-    def observations(self) -> Iterator[CertificateObservation]:
-        """Give what metrics show."""
-        for row in self._certificates.rows():
-            yield from row.observations()
-        for problem in self._certificates.storage_problems():
-            yield CertificateObservation(name=STORAGE_LABEL, reason=problem.reason)
+    def complete(self, observation: Observation) -> Observation:
+        """Add to an observation what metrics show of certificates."""
+        failures = dict(self._certificates.problems.failures)
+        return replace(observation, certificates=tuple(self._observed()), certificate_failures=failures)
 
     async def renew_certificate(self, name: str) -> CertificateOutcome:
         """Order a new certificate for a domain now, and wait for it."""
@@ -62,6 +61,12 @@ class CertificateDesk:
             problems = [] if row.problem is None else [row.problem]
             return diagnosis_document(name, problems, (f"{name} has {_whence(row)}.",))
         return found_document(await keeper.diagnose(name))
+
+    def _observed(self) -> Iterator[CertificateObservation]:
+        for row in self._certificates.rows():
+            yield from row.observations()
+        for problem in self._certificates.storage_problems():
+            yield CertificateObservation(name=STORAGE_LABEL, reason=problem.reason)
 
     def _row(self, name: str) -> CertificateRow | None:
         return next((row for row in self._certificates.rows() if name in row.names), None)

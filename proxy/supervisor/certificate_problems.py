@@ -17,7 +17,7 @@ _log = process_log.logger("certificates")
 # These tell of something that happened, and is over; each one counts as news.
 _EVENTS: Final = frozenset(("store-damaged", "store-modes"))
 # Worth a word, but the name has a certificate.
-_NOTICES: Final = frozenset(("local-ca", "file-names"))
+_NOTICES: Final = frozenset(("local-ca", "clock", "file-names"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,11 @@ class _Mount:
     version: int
     root: PurePosixPath  # which part of the hierarchy is seen here
     point: PurePosixPath
+
+
+def worker_count(wanted: int | Literal["auto"]) -> int:
+    """Decide how many workers [server] workers means."""
+    return available_cpus() if wanted == "auto" else wanted
 
 
 def available_cpus(root: Path = Path("/"), affinity: int | None = None) -> int:

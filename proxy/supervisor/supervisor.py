@@ -19,7 +19,7 @@ from proxy.supervisor.cache_desk import CacheDesk
 from proxy.supervisor.certificate_desk import CertificateDesk
 from proxy.supervisor.certificate_wishes import probing_of
 from proxy.supervisor.certificates import Certificates
-from proxy.supervisor.cpus import available_cpus
+from proxy.supervisor.cpus import worker_count
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.heartbeat import INTERVAL
 from proxy.supervisor.lasting import kept_running
@@ -96,7 +96,7 @@ class Supervisor:
         self._keep_running(self._tick_on)
         for listener in self._in_use.listeners.values():
             self._servers.open(listener)
-        self._pool.resize(_worker_count(config), config.server.linger)
+        self._pool.resize(worker_count(config.server.workers), config.server.linger)
         try:
             return await self._ended
         finally:
@@ -115,9 +115,7 @@ class Supervisor:
         A thousand sites take 0.3 s to write down, in which the loop has others to serve.
         """
         observation = replace(
-            self._overview.observation(ready=self.ready),
-            certificates=tuple(self._desk.observations()),
-            certificate_failures=dict(self._certificates.problems.failures),
+            self._desk.complete(self._overview.observation(ready=self.ready)),
             cache_octets=self._cache.figures,
         )
         return await asyncio.to_thread(render, observation, accept)
@@ -270,11 +268,7 @@ class Supervisor:
         self._upstreams.apply(config)
         self._certificates.follow(config)
         self._cache.follow(config)
-        self._pool.resize(_worker_count(config), config.server.linger)
-
-
-def _worker_count(config: Config) -> int:
-    return available_cpus() if config.server.workers == "auto" else config.server.workers
+        self._pool.resize(worker_count(config.server.workers), config.server.linger)
 
 
 def run(file: ConfigFile, command: tuple[str, ...] = worker_command()) -> None:

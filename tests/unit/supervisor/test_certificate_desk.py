@@ -11,6 +11,7 @@ from proxy.supervisor.certificate_desk import CertificateDesk
 from proxy.supervisor.certificate_wishes import Probing
 from proxy.supervisor.certificates import Certificates
 from proxy.telemetry.metrics import CertificateObservation
+from tests.fakes.observations import quiet_observation
 from tests.fakes.root_ca import TestCa
 from tests.fakes.worker_pool import NotedWorkers
 
@@ -72,14 +73,15 @@ async def test_every_certificate_is_described(desk: CertificateDesk) -> None:
     assert rows[2]["renews_because"].endswith("own.pem changes")
 
 
-async def test_metrics(desk: CertificateDesk, certificates: Certificates) -> None:
-    seen = {one.name: one for one in desk.observations()}
+async def test_metrics(desk: CertificateDesk) -> None:
+    seen = {one.name: one for one in desk.complete(quiet_observation()).certificates}
     assert set(seen) == {"a.example.com", "dev.test", "own.test"}
     failing = seen["a.example.com"]
     assert (failing.state, failing.not_after, failing.reason) == ("backoff", None, "ca-unreachable")
     assert failing.next_attempt is not None
     assert seen["dev.test"].reason == ""
-    assert certificates.problems.failures == {("a.example.com", "ca-unreachable"): 1}
+    failures = desk.complete(quiet_observation()).certificate_failures
+    assert failures == {("a.example.com", "ca-unreachable"): 1}
 
 
 async def test_removed_ones_are_shown_but_nobody_s_worry(
@@ -88,7 +90,10 @@ async def test_removed_ones_are_shown_but_nobody_s_worry(
     left = Config(sites=tuple(site for site in config.sites if site.name != "dev.test"), tls=config.tls)
     certificates.follow(left)
     await certificates.applied.wait()
-    assert {one.name for one in desk.observations()} == {"a.example.com", "own.test"}
+    assert {one.name for one in desk.complete(quiet_observation()).certificates} == {
+        "a.example.com",
+        "own.test",
+    }
     assert certificates.rows()[-1].names == ("dev.test",)
     outcome = await desk.restore_certificate("dev.test")
     assert outcome.certificate is not None

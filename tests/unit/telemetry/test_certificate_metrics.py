@@ -1,10 +1,11 @@
 """What a scrape shows of certificates: dates where there are any, the state, and what is wrong."""
 
+from dataclasses import replace
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.telemetry.counters import PROCESS_WORDS
-from proxy.telemetry.metrics import CertificateObservation, Observation, render
-from proxy.telemetry.totals import Totals
+from proxy.telemetry.metrics import CertificateObservation, render
+from tests.fakes.observations import quiet_observation
 
 
 def test_certificates() -> None:
@@ -13,20 +14,8 @@ def test_certificates() -> None:
     )
     missing = CertificateObservation(name="b.test", state="backoff", next_attempt=60.0, reason="no-address")
     storage = CertificateObservation(name="-", reason="storage-full")
-    shown = Observation(
-        totals=Totals(process=[0] * PROCESS_WORDS, sites={}),
-        version="1.2.3",
-        python="3.11.0",
-        started=0.0,
-        ready=True,
-        workers=(),
-        worker_states={},
-        worker_exits={},
-        supervisor_resident_bytes=0,
-        cpu_seconds={},
-        reloads={},
-        last_reload_successful=True,
-        last_reload_success=0.0,
+    shown = replace(
+        quiet_observation(),
         certificates=(good, missing, storage),
         certificate_failures={("b.test", "no-address"): 7},
     )

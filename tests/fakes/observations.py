@@ -1,0 +1,24 @@
+"""What a scrape shows of an instance that does nothing."""
+
+from proxy.telemetry.counters import PROCESS_WORDS
+from proxy.telemetry.metrics import Observation
+from proxy.telemetry.totals import Totals
+
+
+def quiet_observation() -> Observation:
+    """Return an observation without sites, workers and certificates."""
+    return Observation(
+        totals=Totals(process=[0] * PROCESS_WORDS, sites={}),
+        version="1.2.3",
+        python="3.11.0",
+        started=0.0,
+        ready=True,
+        workers=(),
+        worker_states={},
+        worker_exits={},
+        supervisor_resident_bytes=0,
+        cpu_seconds={},
+        reloads={},
+        last_reload_successful=True,
+        last_reload_success=0.0,
+    )
