@@ -42,9 +42,9 @@ async def ask(app: Any, method: str, path: str, **fields: str) -> Answer:
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": unquote(path),
-        "raw_path": path.encode(),
-        "query_string": b"",
+        "path": unquote(path.partition("?")[0]),
+        "raw_path": path.partition("?")[0].encode(),
+        "query_string": path.partition("?")[2].encode(),
         "root_path": "",
         "headers": headers,
     }

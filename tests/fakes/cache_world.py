@@ -252,7 +252,7 @@ class Client:
             then()
 
     def abort_response(self) -> None:
-        self.exchange = None
+        self.exchange, self.is_paused = None, False
         self.failures.append("aborted")
 
     def upstream_failed(self, error: GatewayError) -> None:
