@@ -21,14 +21,15 @@ from proxy.shared_memory import SharedMemory
 
 KIND: Final = "connects"
 LAYOUT: Final = 1
-ROWS: Final = 64
+ROWS: Final = 1280  # the largest number of workers, and some that drain; rows that nobody had take no memory
 COLUMNS: Final = 1 << 15
 _COLUMN_MASK: Final = COLUMNS - 1
 _SECOND_SHIFT: Final = 32
-# Region: the generation, a flag for each row; then the rows, each one word of total and twice COLUMNS of 4
+# Region: the generation, the state of each row; then the rows, each one word of total and twice COLUMNS of 4
 # octets.
 _HEAD_WORDS: Final = 1 + ROWS
 _ROW_WORDS: Final = 1 + COLUMNS
+_UNTOUCHED, _IN_USE, _LEFT = range(3)  # a row that nobody had yet has nothing to be cleared of
 
 
 class Admission(Enum):
@@ -73,12 +74,13 @@ class ConnectionRows:
         return cls(SharedMemory.create(KIND, layout=LAYOUT, size=size))
 
     def claim(self) -> int:
-        """Give a new process an empty row; raises RuntimeError when 64 processes have one."""
+        """Give a new process an empty row; raises RuntimeError when 1,280 processes have one."""
         words = self.memory.words
         for row in range(ROWS):
-            if not words[1 + row]:
-                self._clear(row)
-                words[1 + row] = 1
+            if words[1 + row] != _IN_USE:
+                if words[1 + row] == _LEFT:
+                    self._clear(row)
+                words[1 + row] = _IN_USE
                 words[0] += 1
                 return row
         raise RuntimeError(f"more than {ROWS} processes count connections")
@@ -86,7 +88,7 @@ class ConnectionRows:
     def release(self, row: int) -> None:
         """Forget the connections of a process that has ended."""
         words = self.memory.words
-        words[1 + row] = 0
+        words[1 + row] = _LEFT
         words[0] += 1
 
     def in_use(self) -> tuple[int, ...]:
@@ -179,7 +181,7 @@ class SharedConnectionCounter:
 
 
 def _rows_in_use(words: memoryview) -> tuple[int, ...]:
-    return tuple(row for row in range(ROWS) if words[1 + row])
+    return tuple(row for row, state in enumerate(words[1:_HEAD_WORDS].tolist()) if state == _IN_USE)
 
 
 def _places(client: int) -> tuple[int, int]:

@@ -15,11 +15,16 @@ A stored moment lies at most one capacity ahead. Any other word is a bucket that
 takes to fill.
 
 Who is refused is told after one lock-free look. Who seems to be allowed is looked at again under the lock
-of his set, because reading and writing back is not atomic; with one worker (`alone`) that is not needed. A
-lock that stays busy belongs to a worker that was stopped: then the decision is stored without it, which can
-at worst lose one update of one set.
+of his set, because reading and writing back is not atomic. A lock that stays busy belongs to a worker that
+was stopped: then the decision is stored without it, which can at worst lose one update of one set.
+
+While there is one worker it needs no lock. The supervisor alone knows how many there are: it keeps the number
+in the head of the region, raises it before it starts a worker and lowers it when one has been reaped. A worker
+that has read "one" and is stopped before it stores, until another has started and decided about the same set,
+can lose one update, as above.
 """
 
+from collections.abc import Callable
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, lockf
 from typing import Final, Self
 
@@ -27,7 +32,7 @@ from proxy.shared_memory import SharedMemory, StripedLock
 from proxy.traffic.limiter import LONGEST_DEBT_US, TokenBucket
 
 KIND: Final = "limiter"
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 # 32 MB, of which the kernel gives pages as they are used: a million clients with few sets overfull.
 DEFAULT_SLOTS: Final = 1 << 22
 _WAY_BITS: Final = 3
@@ -36,29 +41,35 @@ KEY_SIZE: Final = 32
 TIME_BITS: Final = 44
 TIME_MASK: Final = (1 << TIME_BITS) - 1
 TAG_MASK: Final = (1 << 64) - 1 - TIME_MASK
-_KEY_WORDS: Final = KEY_SIZE // 8
+# The head: the key, the number of workers, and room, so that a set is one cache line.
+_HEAD_WORDS: Final = 8
+_USERS: Final = KEY_SIZE // 8
 _IDLEST: Final = 1 << TIME_BITS
 _STRIPES: Final = 4096
 _TRY_EXCLUSIVE: Final = LOCK_EX | LOCK_NB
 
 
+def _ignore() -> None:
+    return None
+
+
 class LimiterTable:
     """Token buckets in shared memory; a `RateLimitStore`.
 
-    `alone` says that no other process uses the table, so locks are left out; `busy` counts decisions that
-    were stored without a lock because it stayed busy.
+    `busy` counts decisions that were stored without a lock because it stayed busy; `on_busy` hears of each.
     """
 
     __slots__ = (
+        "_head",
         "_lock",
         "_lock_descriptor",
         "_memory",
         "_slot_mask",
         "_stripe_mask",
         "_words",
-        "alone",
         "busy",
         "key",
+        "on_busy",
     )
 
     def __init__(self, memory: SharedMemory, lock: StripedLock) -> None:
@@ -66,11 +77,12 @@ class LimiterTable:
         self._memory = memory
         self._lock = lock
         self._lock_descriptor = lock.descriptor
-        self._words = memory.words[_KEY_WORDS:]
+        self._head = memory.words[:_HEAD_WORDS]
+        self._words = memory.words[_HEAD_WORDS:]
         self._slot_mask = len(self._words) - 1
         self._stripe_mask = min(_STRIPES, len(self._words) // WAYS) - 1
         self.key = bytes(memory.octets[:KEY_SIZE])
-        self.alone = False
+        self.on_busy: Callable[[], None] = _ignore
         self.busy = 0
 
     @classmethod
@@ -80,7 +92,7 @@ class LimiterTable:
             raise ValueError(f"the key of a limiter table has {KEY_SIZE} octets, not {len(key)}")
         if slots < WAYS or slots & (slots - 1) or slots > 1 << TIME_BITS:
             raise ValueError(f"the slots of a limiter table must be a power of two of at least {WAYS}")
-        memory = SharedMemory.create(KIND, layout=LAYOUT, size=KEY_SIZE + 8 * slots)
+        memory = SharedMemory.create(KIND, layout=LAYOUT, size=8 * (_HEAD_WORDS + slots))
         memory.octets[:KEY_SIZE] = key
         return cls(memory, StripedLock.create())
 
@@ -95,6 +107,17 @@ class LimiterTable:
     def descriptors(self) -> tuple[int, int]:
         """Name what `attach` needs: the memory and the lock."""
         return self._memory.descriptor, self._lock.descriptor
+
+    @property
+    def users(self) -> int:
+        """Tell how many processes may use the table now; 0 while nobody keeps count."""
+        users: int = self._head[_USERS]
+        return users
+
+    @users.setter
+    def users(self, count: int) -> None:
+        """Keep count: for the supervisor alone, before a process starts and after it has been reaped."""
+        self._head[_USERS] = count
 
     @property
     def words(self) -> memoryview:
@@ -120,7 +143,7 @@ class LimiterTable:
             if debt <= kind.ceiling_us:
                 return debt - kind.tolerance_us
             debt = 0
-        if self.alone:
+        if self._head[_USERS] == 1:
             words[slot] = (bucket & TAG_MASK) | ((now + debt + kind.period_us) & TIME_MASK)
             return 0
         return self._take_again(bucket, kind, now)
@@ -133,7 +156,9 @@ class LimiterTable:
             held = True
         except (BlockingIOError, PermissionError):
             held = self._lock.try_acquire(stripe)
-            self.busy += not held
+            if not held:
+                self.busy += 1
+                self.on_busy()
         words = self._words
         slot = bucket & self._slot_mask
         word = words[slot]
@@ -168,5 +193,6 @@ class LimiterTable:
     def close(self) -> None:
         """Let go of the region and the lock."""
         self._words.release()
+        self._head.release()
         self._memory.close()
         self._lock.close()

@@ -135,7 +135,7 @@ def test_decisions_are_those_of_an_ideal_token_bucket(seed: int, uptime_s: int) 
 
 def test_the_default_limit_admits_150_at_once_and_150_a_minute_for_a_day() -> None:
     table = LimiterTable.create(KEY, slots=8)
-    table.alone = True
+    table.users = 1
     kind = KINDS[0]
     now = 5 * SECOND
     end = now + 24 * 3600 * SECOND

@@ -127,7 +127,7 @@ def test_the_row_of_an_ended_process_starts_empty_for_its_successor(
 
 def test_rows_are_handed_out_until_there_are_none(rows: ConnectionRows) -> None:
     assert [rows.claim() for _ in range(ROWS)] == list(range(ROWS))
-    with pytest.raises(RuntimeError, match="more than 64 processes"):
+    with pytest.raises(RuntimeError, match=f"more than {ROWS} processes"):
         rows.claim()
     rows.release(7)
     assert rows.claim() == 7

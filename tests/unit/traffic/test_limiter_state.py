@@ -20,7 +20,7 @@ WALL = 1_790_000_000 * SECOND
 
 def new_table(key: bytes = KEY, slots: int = 1 << 12) -> LimiterTable:
     table = LimiterTable.create(key, slots=slots)
-    table.alone = True
+    table.users = 1
     return table
 
 

@@ -25,7 +25,7 @@ LATE = (1 << TIME_BITS) * 1000
 @pytest.fixture(params=[True, False], ids=["alone", "with locks"])
 def table(request: pytest.FixtureRequest) -> Iterator[LimiterTable]:
     table = LimiterTable.create(KEY, slots=1 << 10)
-    table.alone = request.param
+    table.users = 1 if request.param else 2
     yield table
     table.close()
 
@@ -161,7 +161,7 @@ def test_a_table_is_attached_by_its_descriptors(table: LimiterTable) -> None:
     memory, lock = table.descriptors
     other = LimiterTable.attach(os.dup(memory), os.dup(lock))
     assert other.key == KEY
-    assert not other.alone
+    assert other.users == table.users
     assert spend_all(table, bucket(1), DEFAULT, SECOND) == 150
     assert other.take(bucket(1), DEFAULT, SECOND) == 400_000
     other.close()
