@@ -4,17 +4,17 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import uvloop
+from functools import partial
 
 from proxy.cache_gate import CacheGate
 from proxy.caching.store import Store
 from proxy.config.schema import Config, Log
 from proxy.deadlines import DeadlineWheel
+from proxy.downstream.admission import ConnectionBounds
 from proxy.downstream.backlog import BACKLOG, Arrivals
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.draining import take_leave
-from proxy.downstream.listener import ConnectionBounds, DownstreamContext, Listener
+from proxy.downstream.listener import DownstreamContext, Listener
 from proxy.downstream.proxied import Following, ProxyProtocolGate
 from proxy.downstream.tls_accept import TlsAcceptor, TlsHandshake
 from proxy.downstream.tls_certificates import CertificateStore, ServedName
@@ -24,6 +24,7 @@ from proxy.downstream.tls_outcomes import HandshakeCounters
 from proxy.downstream.tls_stream import TlsBuffers
 from proxy.errors import GatewayError
 from proxy.exchange import Exchange
+from proxy.limited_clients import LimitedClients
 from proxy.pipeline import Pipeline
 from proxy.snapshot import Snapshot, SnapshotParts, UpstreamTls
 from proxy.telemetry import counters, process_log
@@ -32,14 +33,16 @@ from proxy.telemetry.counters import WorkerCounters
 from proxy.telemetry.failure_log import FailureLog
 from proxy.telemetry.line_writer import LineWriter
 from proxy.traffic.address import Address, parse_address
+from proxy.traffic.firewall import NO_RULES, Firewalls
 from proxy.traffic.limiter import RateLimitStore
+from proxy.traffic.top_clients import LimitedClient
 from proxy.upstream.addresses import UpstreamMessage
 from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
 from proxy.upstream.pool import Pool, PoolContext
 
 
-def _nobody(*_told: str) -> None:
+def _nobody(*_told: object) -> None:
     """Tell nobody: a data plane without a supervisor."""
 
 
@@ -56,7 +59,9 @@ class WorkerContext:
     hash_key: bytes = b""
     gateways: tuple[bytes, ...] = ()
     site_blocks: Mapping[str, int] = field(default_factory=dict)
+    firewalls: Firewalls = field(default_factory=dict)
     bounds: ConnectionBounds | None = None
+    most_limited: Callable[[Sequence[LimitedClient]], None] = _nobody
     certificate_wanted: Callable[[str], None] = _nobody
     certificate_unusable: Callable[[str, str], None] = _nobody
 
@@ -78,7 +83,7 @@ class DataPlane:
         self._writer = self._open_log(config.log)
         self._pipeline = Pipeline(
             loop,
-            self._snapshot(config, context.site_blocks),
+            self._snapshot(config, context.site_blocks, context.firewalls),
             counters=context.counters,
             directory=self._directory,
             pool_of=self._pool_of,
@@ -87,6 +92,8 @@ class DataPlane:
             limiter=context.limiter,
             on_failure=self._app_failed,
         )
+        if context.limiter is not None:
+            self._pipeline.on_limited = LimitedClients(loop, context.limiter, context.most_limited).refused
         if context.cache is not None:
             self._pipeline.cache = CacheGate(self._pipeline, context.cache)
         self._certificates = CertificateStore(
@@ -107,7 +114,7 @@ class DataPlane:
         )
         self._want_certificates(config)
 
-    def _snapshot(self, config: Config, site_blocks: Mapping[str, int]) -> Snapshot:
+    def _snapshot(self, config: Config, site_blocks: Mapping[str, int], firewalls: Firewalls) -> Snapshot:
         parts = SnapshotParts(
             self._directory,
             self._context.counters,
@@ -115,6 +122,7 @@ class DataPlane:
             limiter_key=self._context.limiter_key if self._context.limiter is not None else b"",
             cache_secret=self._context.cache_secret if self._context.cache is not None else b"",
             gateways=self._context.gateways,
+            firewalls=firewalls,
         )
         return Snapshot(config, parts)
 
@@ -189,9 +197,8 @@ class DataPlane:
                 buffers=self._tls_buffers,
                 pending=self._pending,
             )
-            if source is None:
-                made.admit = listener.admit
-                made.abandoned = listener.abandoned
+            made.admit = partial(listener.admit, source=source)
+            made.abandoned = listener.abandoned
             return made
 
         usual = acceptor(None)
@@ -255,7 +262,7 @@ class DataPlane:
             self._arrivals.take(listening_socket, factory)
             server.close()
 
-    def apply(self, config: Config, site_blocks: Mapping[str, int]) -> None:
+    def apply(self, config: Config, site_blocks: Mapping[str, int], firewalls: Firewalls = NO_RULES) -> None:
         """Swap the snapshot; requests in flight keep theirs. Raises OSError when a new log cannot be opened."""
         if config.log != self._log_config:
             former = self._writer
@@ -265,7 +272,7 @@ class DataPlane:
             if former is not None:
                 former.close(0.0)
         self._upstream_tls.forget()
-        self._pipeline.snapshot = self._snapshot(config, site_blocks)
+        self._pipeline.snapshot = self._snapshot(config, site_blocks, firewalls)
         self._want_certificates(config)
         self._downstream.forget_derived()
         self._pool_context.response_memo.forget()
@@ -287,8 +294,3 @@ class DataPlane:
     def active(self) -> int:
         """Count the open client connections."""
         return len(self._downstream.connections)
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Make the event loop that workers run on."""
-    return uvloop.new_event_loop()

@@ -52,7 +52,6 @@ class Pipeline:
         log: AccessLog,
         instance: str,
         limiter: RateLimitStore | None = None,
-        on_limited: Callable[[Exchange, int], None] | None = None,
         on_failure: Callable[[Exchange, GatewayError], None] | None = None,
     ) -> None:
         self.loop = loop
@@ -62,11 +61,12 @@ class Pipeline:
         self.pool_of = pool_of
         self.pseudonym = f"foregate-{instance}".encode()
         self.cache: CacheGate | None = None
+        #: Hears of every request that the rate limiter refuses, or would refuse.
+        self.on_limited: Callable[[Exchange, int, RatePolicy], None] | None = None
         #: The ACME account's thumbprint for each name whose challenges are answered here.
         self.thumbprints: dict[bytes, bytes] = {}
         self._log = log
         self._limiter = limiter
-        self._on_limited = on_limited
         self._on_failure = on_failure
         self._no_site = counters.site(NO_SITE)
         self._id_prefix = os.urandom(10).hex().encode()
@@ -179,8 +179,8 @@ class Pipeline:
         wait = limiter.take(bucket, rate.kind, exchange.started)
         if not wait:
             return False
-        if self._on_limited is not None:
-            self._on_limited(exchange, bucket)
+        if self.on_limited is not None:
+            self.on_limited(exchange, bucket, rate)
         if rate.dry_run:
             exchange.limited = 2
             exchange.site.counters.limited_dry_run()

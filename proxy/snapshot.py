@@ -5,13 +5,13 @@ connections, buckets, stored responses, counters) is referred to, not owned.
 """
 
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
 from proxy.caching.key import compile_rules, rules_for_writes
 from proxy.config import schema
-from proxy.config.schema import Config, Network
+from proxy.config.schema import Config
 from proxy.errors import TlsFailureError
 from proxy.exchange import Origin
 from proxy.http1.request import RequestFields
@@ -20,7 +20,7 @@ from proxy.semantics.forwarding import RequestEdits, request_edits
 from proxy.telemetry.counters import NO_SITE, SiteCounters, WorkerCounters
 from proxy.traffic.address_ranges import AddressRanges
 from proxy.traffic.client_address import ClientHeader
-from proxy.traffic.firewall import Firewall
+from proxy.traffic.firewall import NO_RULES, Firewall, Firewalls
 from proxy.traffic.presets import CLOUDFLARE, trusted_proxies
 from proxy.traffic.rate_policy import RatePolicy
 from proxy.traffic.router import PrefixTable, normalise_path, strip_path_prefix
@@ -212,14 +212,14 @@ class SnapshotParts:
         limiter_key: bytes = b"",
         cache_secret: bytes = b"",
         gateways: Iterable[bytes] = (),
-        lists: Callable[[str], Iterable[Network]] | None = None,
+        firewalls: Firewalls = NO_RULES,
     ) -> None:
         self._directory = directory
         self._counters = counters
         self._blocks = site_blocks
         self._limiter_key = limiter_key
         self._cache_secret = cache_secret
-        self._lists = lists
+        self._firewalls = firewalls
         self.gateways = tuple(gateways)
 
     def site(self, site: schema.Site, *, redirects_to_https: bool) -> SiteRuntime:
@@ -244,14 +244,10 @@ class SnapshotParts:
         )
 
     def firewall(self, rules: schema.Firewall) -> Firewall | None:
-        """Compile firewall rules; None where there are none."""
+        """Return firewall rules as the supervisor has made them ready; None where there are none."""
         if not rules.allow and not rules.deny:
             return None
-        names = [
-            entry.removeprefix("file:") for entry in (*rules.allow, *rules.deny) if isinstance(entry, str)
-        ]
-        read = self._lists
-        return Firewall.of(rules, {name: tuple(read(name)) if read is not None else () for name in names})
+        return self._firewalls.get(rules) or Firewall.of(rules, {})
 
 
 class UpstreamTls:

@@ -66,6 +66,9 @@ def _operator_routes(operations: Operations) -> list[Route]:
     async def upstreams(_request: Request) -> Response:
         return JSONResponse(operations.upstreams())
 
+    async def limits(_request: Request) -> Response:
+        return JSONResponse(operations.limits())
+
     async def configuration(_request: Request) -> Response:
         return JSONResponse(operations.configuration())
 
@@ -83,6 +86,7 @@ def _operator_routes(operations: Operations) -> list[Route]:
         Route(f"{_API}/status", status),
         Route(f"{_API}/sites", sites),
         Route(f"{_API}/upstreams", upstreams),
+        Route(f"{_API}/limits", limits),
         Route(f"{_API}/config", configuration),
         Route(f"{_API}/reload", reload, methods=["POST"]),
     ]

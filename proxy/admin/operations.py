@@ -41,6 +41,10 @@ class Operations(Protocol):
         """Describe what is known about upstream names and addresses."""
         ...
 
+    def limits(self) -> Document:
+        """List the clients that were limited most in the last minutes."""
+        ...
+
     def configuration(self) -> Document:
         """Show the configuration in use, without its secrets."""
         ...

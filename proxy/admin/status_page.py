@@ -1,6 +1,7 @@
 """The readable form of what /api/v1/status answers."""
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 from proxy.admin.certificates_page import certificates_section
@@ -18,6 +19,8 @@ def status_page(status: Mapping[str, Any]) -> str:
     ]
     if configuration["last_reload_faults"]:
         lines += ["the last reload was refused:", *indented(configuration["last_reload_faults"])]
+    for alarm in status.get("alarms", ()):
+        lines += ["", *wrap(f"ALARM: {alarm}", 100)]
     lines += ["", *_traffic(status["traffic"]), ""]
     listeners = [(row["purpose"], row["configured"], row["address"]) for row in status["listeners"]]
     lines += [*columns(("LISTENER", "CONFIGURED", "ADDRESS"), listeners), ""]
@@ -35,6 +38,9 @@ def status_page(status: Mapping[str, Any]) -> str:
     lines += columns(("WORKER", "PID", "STATE", "CONNECTIONS", "MEMORY", "STARTED"), workers)
     certificates = certificates_section(status)
     lines += ["", *certificates] if certificates else []
+    limited = [(row["client"], str(row["refused"])) for row in status.get("limited_clients", ())]
+    if limited:
+        lines += ["", *columns(("LIMITED CLIENT", "REFUSED IN 5 MINUTES"), limited)]
     ends = [
         f"{count} {reason.replace('_', ' ')}" for reason, count in status["worker_exits"].items() if count
     ]

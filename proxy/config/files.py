@@ -7,14 +7,14 @@ certificate and a key belong together is for those to say who load them.
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from posixpath import dirname
 from typing import Final
 
-from proxy.config.errors import Fault
+from proxy.config.errors import ConfigError, Fault
 from proxy.config.findings import Finding, Path, show, show_file
 from proxy.config.network_lists import parse_network_list
-from proxy.config.schema import Firewall
+from proxy.config.schema import Firewall, Network
 from proxy.config.subject import Subject
 
 _LARGEST_PEM: Final = 4 * 1024 * 1024
@@ -22,6 +22,7 @@ _LARGEST_LIST: Final = 64 * 1024 * 1024
 _MOST_LINES_REPORTED: Final = 20
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _PRIVATE_KEY: Final = b"PRIVATE KEY-----"
+_LIST_EXPECTED: Final = "a list of networks"
 _ENCRYPTED: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 
 
@@ -29,11 +30,32 @@ class _UnusableFileError(Exception):
     """A file that cannot be used: what was found of it."""
 
 
-def unusable_files(subject: Subject) -> Iterator[Finding | Fault]:
-    """Find every file that is named and cannot be used; for lists of networks also their faulty lines."""
+#: What lists of networks hold, by the path of their file.
+Lists = dict[str, tuple[Network, ...]]
+
+
+def unusable_files(subject: Subject, lists: Lists) -> Iterator[Finding | Fault]:
+    """Find every file that is named and cannot be used; for lists of networks also their faulty lines.
+
+    The lists that can be used are put into `lists`.
+    """
     yield from _certificates(subject)
-    yield from _network_lists(subject)
+    yield from _network_lists(subject, lists)
     yield from _own_places(subject)
+
+
+def read_lists(files: Iterable[str]) -> Mapping[str, tuple[Network, ...]]:
+    """Read lists of networks anew. Raises ConfigError with every fault in any of them."""
+    lists: Lists = {}
+    faults: list[Fault] = []
+    for file in files:
+        try:
+            faults += _read_list(file, lists)
+        except _UnusableFileError as error:
+            faults.append(Fault(file, None, "", f"a file {error}", _LIST_EXPECTED))
+    if faults:
+        raise ConfigError(tuple(faults))
+    return lists
 
 
 def _certificates(subject: Subject) -> Iterator[Finding]:
@@ -70,7 +92,7 @@ def _pem_fault(path: Path, file: str, is_key: bool) -> Iterator[Finding]:
         yield Finding(path, f"{show_file(file)}, in which there is none", expected, hint)
 
 
-def _network_lists(subject: Subject) -> Iterator[Finding | Fault]:
+def _network_lists(subject: Subject, lists: Lists) -> Iterator[Finding | Fault]:
     firewalls: list[tuple[Path, Firewall]] = [((), subject.config.firewall)]
     firewalls += [(place, route.firewall) for place, _, route in subject.routes()]
     checked: set[Path] = set()
@@ -82,24 +104,29 @@ def _network_lists(subject: Subject) -> Iterator[Finding | Fault]:
             checked.add(origin)
             for number, entry in enumerate(getattr(firewall, key)):
                 if isinstance(entry, str):
-                    yield from _list_faults((*origin, number), entry.removeprefix("file:"))
+                    file = entry.removeprefix("file:")
+                    try:
+                        yield from _read_list(file, lists)
+                    except _UnusableFileError as error:
+                        yield Finding((*origin, number), f"{show_file(file)}, {error}", _LIST_EXPECTED)
 
 
-def _list_faults(path: Path, file: str) -> Iterator[Finding | Fault]:
+def _read_list(file: str, lists: Lists) -> Iterator[Fault]:
+    """Put what a file lists into `lists`, or tell which of its lines are wrong."""
+    if file in lists:
+        return
     try:
         content = _read(file, _LARGEST_LIST).decode()
-    except _UnusableFileError as error:
-        yield Finding(path, f"{show_file(file)}, {error}", "a list of networks")
-        return
-    except UnicodeDecodeError:
-        yield Finding(path, f"{show_file(file)}, which is not UTF-8", "a list of networks")
-        return
-    _, unreadable = parse_network_list(content)
+    except UnicodeDecodeError as error:
+        raise _UnusableFileError("which is not UTF-8") from error
+    networks, unreadable = parse_network_list(content)
     for line in unreadable[:_MOST_LINES_REPORTED]:
         yield Fault(file, line.number, "", show(line.text), line.expected, line.hint)
     if len(unreadable) > _MOST_LINES_REPORTED:
         more = f"{len(unreadable) - _MOST_LINES_REPORTED} more such lines"
         yield Fault(file, None, "", more, unreadable[0].expected)
+    if not unreadable:
+        lists[file] = networks
 
 
 def _own_places(subject: Subject) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ report (`positions`).
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
 from posixpath import dirname
@@ -18,12 +18,12 @@ from typing import Final
 from proxy.config import server_rules, site_rules, tls_rules
 from proxy.config.cautions import CAUTIONS
 from proxy.config.errors import ConfigError, ConfigWarning, Fault
-from proxy.config.files import unusable_files
+from proxy.config.files import Lists, unusable_files
 from proxy.config.findings import SMALLEST_FILE, Finding, Path, key_text
 from proxy.config.interpolation import interpolate
 from proxy.config.positions import locate
 from proxy.config.resolution import resolve
-from proxy.config.schema import Config
+from proxy.config.schema import Config, Network
 from proxy.config.subject import Subject
 from proxy.config.syntax import LARGEST_FILE, read_document
 from proxy.config.unbuilt import unbuilt_keys
@@ -37,11 +37,15 @@ _LONGEST_HINT: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that can be used, what is odd about it, and the file that it came from (an absolute path)."""
+    """A configuration that can be used, what is odd about it, and the file that it came from (an absolute path).
+
+    `lists` are the networks in the files that it names, by their paths.
+    """
 
     config: Config
     warnings: tuple[ConfigWarning, ...]
     path: str
+    lists: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
 
 
 def parse(source: bytes, *, path: str, environ: Mapping[str, str]) -> Config:
@@ -62,8 +66,9 @@ def load(path: str | FilePath, environ: Mapping[str, str]) -> Loaded:
     """
     absolute = os.path.abspath(path)
     examination = _Examination(_read(str(path)), str(path), dirname(absolute), environ)
-    examination.refuse(unusable_files(examination.subject))
-    return Loaded(examination.subject.config, examination.warnings(), absolute)
+    lists: Lists = {}
+    examination.refuse(unusable_files(examination.subject, lists))
+    return Loaded(examination.subject.config, examination.warnings(), absolute, lists)
 
 
 def find_config(argument: str | None, environ: Mapping[str, str], cwd: FilePath) -> FilePath:

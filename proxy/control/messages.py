@@ -8,6 +8,8 @@ from typing import Final, TypeAlias
 
 from proxy.config.schema import Config
 from proxy.errors import ForegateError
+from proxy.traffic.firewall import Firewalls
+from proxy.traffic.top_clients import LimitedClient
 from proxy.upstream.addresses import UpstreamMessage
 
 LARGEST_REPORT: Final = 4096
@@ -18,6 +20,10 @@ LIMITER_LOCKS: Final = "limiter-locks"
 CACHE_MEMORY: Final = "cache-memory"
 CACHE_LOCKS: Final = "cache-locks"
 CACHE_LIFE: Final = "cache-life"
+CONNECTION_ROWS: Final = "connection-rows"
+#: So many clients fit into one report, whatever their addresses and counts.
+CLIENTS_IN_REPORT: Final = 30
+_LONGEST_CLIENT: Final = 50
 _LONGEST_TEXT: Final = 300  # JSON may take 12 octets for a character
 _LARGEST_NUMBER: Final = 2**53  # what a JSON reader and a metric take without a loss
 
@@ -34,20 +40,26 @@ class Attach:
     """Map shared memory: its descriptors travel with the message, in the order of `regions`.
 
     `secret` is the same for all workers of a supervisor; whoever needs a key derives one of its own from it.
+    `row` is where this worker counts its connections.
     """
 
     worker: int
+    row: int
     regions: tuple[str, ...]
     secret: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """Use this snapshot from now on; `site_blocks` maps a site's name to its block of counters."""
+    """Use this snapshot from now on; `site_blocks` maps a site's name to its block of counters.
+
+    `firewalls` are all its rules, ready for use: the lists of addresses in files are the supervisor's to read.
+    """
 
     generation: int
     config: Config
     site_blocks: Mapping[str, int]
+    firewalls: Firewalls = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +229,27 @@ class CertificateUnusable:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class MostLimited:
+    """The clients that the rate limiter refused most often of late, or those that follow in the same list.
+
+    `continues` is false for the first part of a list, which replaces the former one.
+    """
+
+    continues: bool
+    clients: tuple[LimitedClient, ...]
+
+
 Report: TypeAlias = (
-    Ready | Applied | Refused | Pong | Leaving | Synced | CertificateWanted | CertificateUnusable
+    Ready
+    | Applied
+    | Refused
+    | Pong
+    | Leaving
+    | Synced
+    | CertificateWanted
+    | CertificateUnusable
+    | MostLimited
 )
 
 _REPORTS: Final[dict[str, type[Report]]] = {
@@ -230,7 +261,9 @@ _REPORTS: Final[dict[str, type[Report]]] = {
     "synced": Synced,
     "certificate-wanted": CertificateWanted,
     "certificate-unusable": CertificateUnusable,
+    "most-limited": MostLimited,
 }
+_CLIENT_FIELDS: Final = {field.name: field.type for field in fields_of(LimitedClient)}
 _REPORT_NAMES: Final = {kind: name for name, kind in _REPORTS.items()}
 
 
@@ -255,8 +288,24 @@ def decode_report(packet: bytes) -> Report:
     wanted = {field.name: field.type for field in fields_of(kind)}
     if body.keys() != wanted.keys() or not all(_fits(body[name], wanted[name]) for name in wanted):
         raise ControlError(f"a report {_REPORT_NAMES[kind]!r} of the wrong shape")
+    if kind is MostLimited:
+        return MostLimited(body["continues"], tuple(LimitedClient(**client) for client in body["clients"]))
     return kind(**body)
 
 
 def _fits(value: object, wanted: object) -> bool:
+    if wanted == tuple[LimitedClient, ...]:
+        return (
+            isinstance(value, list)
+            and len(value) <= CLIENTS_IN_REPORT
+            and all(_is_client(client) for client in value)
+        )
     return type(value) is wanted and not (isinstance(value, int) and not 0 <= value < _LARGEST_NUMBER)
+
+
+def _is_client(value: object) -> bool:
+    if not isinstance(value, dict) or value.keys() != _CLIENT_FIELDS.keys():
+        return False
+    return all(_fits(value[name], wanted) for name, wanted in _CLIENT_FIELDS.items()) and (
+        len(value["client"]) <= _LONGEST_CLIENT and value["client"].isprintable()
+    )

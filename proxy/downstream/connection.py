@@ -22,6 +22,7 @@ from proxy.traffic.rate_policy import RatePolicy
 
 if TYPE_CHECKING:
     from proxy.downstream.listener import Listener
+    from proxy.snapshot import Snapshot
 
 _NO_ADDRESS: Final = Address(b"", "")
 
@@ -34,7 +35,9 @@ class ClientConnection(ResponseWriter):
         "_bucket_rate",
         "_client",
         "_client_lines",
+        "_judged_by",
         "_server_name",
+        "counted_as",
         "is_counted",
         "is_reserved",
         "named_by_proxy",
@@ -48,8 +51,10 @@ class ClientConnection(ResponseWriter):
         self.peer: Address = source or _NO_ADDRESS
         self.named_by_proxy = source is not None
         self.is_counted = False
+        self.counted_as: int | None = None
         self.is_reserved = False  # one of the few places that are kept free for ACME challenges
         self.origin = listener.untrusted
+        self._judged_by: Snapshot | None = None
         self._client = (b"", b"")
         self._bucket: int | None = None
         self._bucket_rate: RatePolicy | None = None
@@ -67,11 +72,17 @@ class ClientConnection(ResponseWriter):
         if self._listener.opened(self, self._transport):
             self._wait(WaitingFor.HEAD, self._listener.pipeline.snapshot.timeouts.head)
 
-    def came_from(self, peer: Address, *, trusted: bool) -> None:
-        """Learn who is at the other end; ``trusted`` peers may name another client."""
+    def came_from(self, peer: Address, snapshot: "Snapshot") -> None:
+        """Learn who is at the other end, and whether he may name another client."""
         self.peer = peer
-        self.origin = self._listener.trusted if trusted else self._listener.untrusted
         self._client = (peer.text.encode(), peer.packed)
+        self._judge(snapshot)
+
+    def _judge(self, snapshot: "Snapshot") -> None:
+        """Decide whether the peer is trusted; again after a reload, since proxies keep connections for long."""
+        self._judged_by = snapshot
+        trusted = self.peer.packed in snapshot.trusted
+        self.origin = self._listener.trusted if trusted else self._listener.untrusted
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever works for this client that it is gone."""
@@ -185,6 +196,10 @@ class ClientConnection(ResponseWriter):
 
     def _new_exchange(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> Exchange:
         snapshot = self._listener.pipeline.snapshot
+        if snapshot is not self._judged_by:
+            self._judge(snapshot)
+        if self.is_reserved:
+            self._close = True  # its place is needed
         return Exchange(self, snapshot, method, target, minor, fields, shared_clock())
 
     # --- life
@@ -194,8 +209,13 @@ class ClientConnection(ResponseWriter):
 
     @property
     def is_idle(self) -> bool:
-        """Say whether the connection waits for a request that has not begun."""
-        return self._exchange is None and self._partial is None and not self._waiting
+        """Say whether the connection waits for a request that has not begun, and is not closing."""
+        return self._exchange is None and self._partial is None and not self._waiting and not self._closing
+
+    @property
+    def idle_since(self) -> float:
+        """Tell since when an idle connection waits (loop clock)."""
+        return self.deadline - self._timeout_of(self._waiting_for)
 
     @property
     def is_tunnel(self) -> bool:
@@ -206,5 +226,13 @@ class ClientConnection(ResponseWriter):
         """Close now if no request is under way, else after it (used when draining)."""
         if not self.is_idle:
             self._close = True
-        elif not self._closing:
+        else:
+            self._close_transport()
+
+    def give_way(self) -> None:
+        """Close an idle connection for another one, at once where its client does not take its last answer."""
+        if self._transport.get_write_buffer_size():
+            self._closing = True
+            self._transport.abort()
+        else:
             self._close_transport()

@@ -6,21 +6,19 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.deadlines import DeadlineWheel
+from proxy.downstream.admission import ConnectionBounds, LongestIdle
 from proxy.exchange import Origin
 from proxy.http1.memo import FieldMemo
 from proxy.http1.request import RequestFields
 from proxy.telemetry import counters
 from proxy.telemetry.counters import WorkerCounters
 from proxy.traffic.address import Address, parse_address
-from proxy.traffic.connection_limits import Admission, ConnectionCounter
-from proxy.traffic.limiter import bucket_fingerprint, client_identity
+from proxy.traffic.connection_limits import Admission
 
 if TYPE_CHECKING:
     from proxy.downstream.connection import ClientConnection
     from proxy.pipeline import Pipeline
 
-#: Of so many connections, the oldest ones, the longest idle gives way when there are too many.
-IDLE_CANDIDATES: Final = 64
 _NO_ADDRESS: Final = Address(b"", "")
 
 
@@ -36,28 +34,6 @@ class Coverage(Protocol):
         ...
 
 
-class ConnectionBounds:
-    """How many connections may be open; ``in_worker`` bounds this process, ``counter`` sees all of them."""
-
-    __slots__ = ("counter", "exempt", "in_all", "in_worker", "scope")
-
-    def __init__(
-        self,
-        counter: ConnectionCounter,
-        scope: bytes,
-        *,
-        in_all: int,
-        in_worker: int,
-        exempt: frozenset[bytes] = frozenset(),
-    ) -> None:
-        """``scope`` keys the clients' fingerprints; ``exempt`` are packed addresses that many clients share."""
-        self.counter = counter
-        self.scope = scope
-        self.in_all = in_all
-        self.in_worker = in_worker
-        self.exempt = exempt
-
-
 class DownstreamContext:
     """What all listeners of a worker share."""
 
@@ -69,6 +45,7 @@ class DownstreamContext:
         "coverage",
         "gateways",
         "listeners",
+        "longest_idle",
         "loop",
         "pipeline",
         "request_memo",
@@ -97,6 +74,7 @@ class DownstreamContext:
         self._closed = asyncio.Event()
         #: All open connections, oldest first.
         self.connections: dict[ClientConnection, None] = {}
+        self.longest_idle: LongestIdle[ClientConnection] = LongestIdle()
         #: Parsed field sections by minor version: what is valid in one may not be in the other.
         self.request_memo: tuple[FieldMemo[RequestFields], FieldMemo[RequestFields]] = (
             FieldMemo(),
@@ -135,6 +113,7 @@ class Listener:
     """One listening socket: its scheme and port, and what its connections need at every turn."""
 
     __slots__ = (
+        "_admitted",
         "_context",
         "_date",
         "_date_second",
@@ -162,41 +141,50 @@ class Listener:
         self.untrusted = Origin(scheme, port, trusted=False)
         self.draining = False
         context.listeners.append(self)
+        #: The TLS connections that are counted and whose handshake is not done, with what they count as.
+        self._admitted: dict[asyncio.Transport, int | None] = {}
         self._date_second = 0
         self._date = b""
 
     # --- arrivals
 
-    def admit(self, raw: asyncio.Transport) -> bool:
-        """Decide at accept, before any TLS, whether a connection may stay; count it if so."""
-        address = _address_of(raw)
+    def admit(self, raw: asyncio.Transport, source: Address | None = None) -> bool:
+        """Decide before any TLS whether a connection may stay; count it if so.
+
+        `source` is the client's address where a PROXY protocol header named it.
+        """
+        address = source or _address_of(raw)
         snapshot = self.pipeline.snapshot
-        if snapshot.speaks_proxy_protocol(address.packed):
-            return True  # its header named the client; the connection is counted when its TLS stands
         trusted = address.packed in snapshot.trusted
         if not trusted and snapshot.firewall is not None and not snapshot.firewall.permits(address.packed):
             self.counters.add(counters.REFUSED_BY_FIREWALL)
             return False
-        return self._count(address, trusted=trusted) is not None
+        client = self._client(address, trusted=trusted)
+        if self._count(client) is None:
+            return False
+        self._admitted[raw] = client
+        return True
 
     def abandoned(self, raw: asyncio.Transport) -> None:
         """Give back an admitted connection that ended before its handshake was done."""
-        address = _address_of(raw)
-        if not self.pipeline.snapshot.speaks_proxy_protocol(address.packed):
-            self._uncount(address)
+        self._uncount(self._admitted.pop(raw))
 
     def opened(self, connection: "ClientConnection", transport: asyncio.Transport) -> bool:
         """Take a new connection in; False when it was turned away (and is closed)."""
         address = connection.peer if connection.peer.packed else _address_of(transport)
-        trusted = address.packed in self.pipeline.snapshot.trusted
-        connection.came_from(address, trusted=trusted)
-        counted_before = self.tls and not connection.named_by_proxy
-        admission = Admission.ADMITTED if counted_before else self._count(address, trusted=trusted)
-        if admission is None:
-            transport.abort()
-            return False
+        snapshot = self.pipeline.snapshot
+        connection.came_from(address, snapshot)
+        if self.tls:
+            connection.counted_as = self._admitted.pop(transport.get_extra_info("raw_transport"))
+        else:
+            client = self._client(address, trusted=connection.origin.trusted)
+            admission = self._count(client)
+            if admission is None:
+                transport.abort()
+                return False
+            connection.counted_as = client
+            connection.is_reserved = admission is Admission.RESERVED
         connection.is_counted = True
-        connection.is_reserved = admission is Admission.RESERVED
         self._context.connections[connection] = None
         self.counters.add(counters.HTTPS_OPENED if self.tls else counters.HTTP_OPENED)
         if address.packed in self._context.gateways:
@@ -207,62 +195,53 @@ class Listener:
         """Forget a connection."""
         if not connection.is_counted:
             return
+        connection.is_counted = False
         self._context.forget(connection)
-        self._uncount(connection.peer)
+        self._uncount(connection.counted_as)
         self.counters.add(counters.HTTPS_CLOSED if self.tls else counters.HTTP_CLOSED)
         if upgraded:
             self.counters.add(counters.UPGRADED_CLOSED)
 
-    def _count(self, address: Address, *, trusted: bool) -> Admission | None:
+    def _client(self, address: Address, *, trusted: bool) -> int | None:
+        bounds = self._context.bounds
+        if bounds is None or trusted:
+            return None
+        return bounds.client(address.packed, self.pipeline.snapshot.config.rate_limit.ipv6_prefix)
+
+    def _count(self, client: int | None) -> Admission | None:
         """Count a connection; None when it is one too many and has to go."""
         bounds = self._context.bounds
         if bounds is None:
             return Admission.ADMITTED
-        per_client = self.pipeline.snapshot.limits.connections_per_ip
-        full = len(self._context.connections) >= bounds.in_worker
-        in_all = 0 if full else bounds.in_all
-        client = None if trusted else self._client(address)
-        admission = bounds.counter.opened(client, per_client=per_client, in_all=in_all, plain=not self.tls)
-        if admission in (Admission.FULL, Admission.RESERVED) and self._close_longest_idle():
+        snapshot = self.pipeline.snapshot
+        per_client = snapshot.limits.connections_per_ip
+        in_all = snapshot.config.server.max_connections
+        admission = bounds.open(client, per_client=per_client, in_all=in_all, plain=not self.tls)
+        if admission in (Admission.FULL, Admission.RESERVED) and self._make_room():
             if admission is Admission.RESERVED:
                 return Admission.ADMITTED
-            admission = bounds.counter.opened(
-                client, per_client=per_client, in_all=1 << 40, plain=not self.tls
-            )
-        if admission is Admission.CLIENT_FULL:
-            self.counters.add(counters.REFUSED_PER_ADDRESS)
-            return None
-        if admission is Admission.FULL:
-            self.counters.add(counters.CLOSED_AT_LIMIT)
-            return None
+            admission = bounds.open_instead(client, per_client=per_client)
+        match admission:
+            case Admission.CLIENT_FULL:
+                self.counters.add(counters.REFUSED_PER_ADDRESS)
+                return None
+            case Admission.FULL:
+                self.counters.add(counters.CLOSED_AT_LIMIT)
+                return None
         return admission
 
-    def _uncount(self, address: Address) -> None:
-        bounds = self._context.bounds
-        if bounds is not None:
-            trusted = address.packed in self.pipeline.snapshot.trusted
-            bounds.counter.closed(None if trusted else self._client(address))
+    def _uncount(self, client: int | None) -> None:
+        if self._context.bounds is not None:
+            self._context.bounds.close(client)
 
-    def _client(self, address: Address) -> int | None:
-        """Return the fingerprint that a client's connections are counted under; None for who is not counted."""
-        bounds = self._context.bounds
-        if bounds is None or not address.packed or address.packed in bounds.exempt:
-            return None
-        prefix = self.pipeline.snapshot.config.rate_limit.ipv6_prefix
-        return bucket_fingerprint(bounds.scope, client_identity(address.packed, prefix))
-
-    def _close_longest_idle(self) -> bool:
-        """Make room: close the connection that waits longest for a request, among the oldest ones."""
-        longest: ClientConnection | None = None
-        for number, connection in enumerate(self._context.connections):
-            if number >= IDLE_CANDIDATES:
-                break
-            if connection.is_idle and (longest is None or connection.deadline < longest.deadline):
-                longest = connection
+    def _make_room(self) -> bool:
+        """Close the connection of this worker that has waited longest for a request, if there is one."""
+        context = self._context
+        longest = context.longest_idle.take(context.connections, self.loop.time())
         if longest is None:
             return False
         self.counters.add(counters.CLOSED_AT_LIMIT)
-        longest.abort()
+        longest.give_way()
         return True
 
     # --- certificates

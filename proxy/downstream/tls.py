@@ -133,6 +133,8 @@ class TlsTransport(TlsSending, asyncio.Protocol):
         match name:
             case "peername" if self._peername is not None:
                 return self._peername
+            case "raw_transport":
+                return self._raw
             case "server_name":
                 return self._server_name
             case "ssl_object":

@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from proxy.control.channel import PackedCommand
-from proxy.control.messages import Command
+from proxy.control.messages import Command, MostLimited
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.heartbeat import RunningTime
 from proxy.supervisor.listeners import Listener
@@ -32,6 +33,22 @@ def _ignore(_worker: WorkerProcess, _report: CertificateReport) -> None:
     """Have no certificates."""
 
 
+def _ignore_limited(_worker: WorkerProcess, _report: MostLimited) -> None:
+    """Show nobody."""
+
+
+class WorkerRegister(Protocol):
+    """Who may use the memory that all workers share."""
+
+    def enter(self) -> int:
+        """Expect a worker; returns its row in the count of connections. Raises StartError when there is none."""
+        ...
+
+    def leave(self, row: int) -> None:
+        """Forget a worker that has ended, with its connections."""
+        ...
+
+
 class WorkerPool:
     """Keep the slots filled.
 
@@ -47,6 +64,9 @@ class WorkerPool:
         on_hopeless: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         on_certificate: Callable[[WorkerProcess, CertificateReport], None] = _ignore,
+        on_limited: Callable[[WorkerProcess, MostLimited], None] = _ignore_limited,
+        *,
+        register: WorkerRegister,
     ) -> None:
         """Start with no worker; `on_hopeless` is told why no worker ever gets ready."""
         self._loop = asyncio.get_running_loop()
@@ -57,6 +77,8 @@ class WorkerPool:
         self._briefing = briefing
         self._on_hopeless = on_hopeless
         self._on_certificate = on_certificate
+        self._on_limited = on_limited
+        self._register = register
         self._time = RunningTime(clock())
         self._policy = RestartPolicy()
         self._wanted = 0
@@ -183,9 +205,14 @@ class WorkerPool:
         """Pass its question or complaint about a certificate on."""
         self._on_certificate(worker, report)
 
+    def worker_limited(self, worker: WorkerProcess, report: MostLimited) -> None:
+        """Pass on whom it limits."""
+        self._on_limited(worker, report)
+
     def worker_exited(self, worker: WorkerProcess, ended: Exit) -> None:
         """Keep what an ended worker counted, and replace it unless it was to end."""
         self._ledger.retire(worker.region)
+        self._register.leave(worker.row)
         self.ended_cpu_seconds += ended.cpu_seconds
         reason = worker.ending or (ExitReason.NOT_READY if worker.ready_at is None else ExitReason.CRASHED)
         self.exits[reason] += 1
@@ -202,16 +229,25 @@ class WorkerPool:
 
     def _launch(self, slot: int) -> None:
         self._delayed.pop(slot, None)
+        try:
+            row = self._register.enter()
+        except StartError as exc:
+            self._not_launched(slot, exc)
+            return
         region = self._ledger.open()
-        worker = WorkerProcess(slot, region, self._time.now, self)
+        worker = WorkerProcess(slot, row, region, self._time.now, self)
         try:
             worker.start(self._loop, self._children, self._command, self._briefing())
         except (StartError, OSError) as exc:
             self._ledger.retire(region)
-            _log.error("cannot start a worker", extra=process_log.fields(worker=slot, reason=str(exc)))
-            self._replace(slot, None, str(exc))
+            self._register.leave(row)
+            self._not_launched(slot, exc)
             return
         self._slots[slot] = worker
+
+    def _not_launched(self, slot: int, fault: Exception) -> None:
+        _log.error("cannot start a worker", extra=process_log.fields(worker=slot, reason=str(fault)))
+        self._replace(slot, None, str(fault))
 
     def _replace(self, slot: int, served: float | None, last: str) -> None:
         delay = self._policy.delay(served=served)

@@ -15,7 +15,7 @@ from proxy.supervisor.listeners import Endpoint, Listener, endpoints, open_all
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.privileges import prepare_storage
 from proxy.supervisor.snapshot import InUse
-from proxy.supervisor.source import ConfigFile, FileWatch, Loaded
+from proxy.supervisor.source import ConfigFile, FileWatch, Loaded, list_fingerprints, with_new_lists
 from proxy.telemetry import process_log
 
 _log = process_log.logger("supervisor")
@@ -56,15 +56,37 @@ class Reloader:
         self._follow = follow
         self._lock = asyncio.Lock()
         self.watch = FileWatch(in_use.loaded.fingerprint)
+        self.lists_watch = FileWatch(in_use.loaded.lists)
         self.results: Counter[bool] = Counter()
-        self.last_faults: tuple[str, ...] = ()
+        self._file_faults: tuple[str, ...] = ()
+        self._list_faults: tuple[str, ...] = ()
+
+    @property
+    def last_faults(self) -> tuple[str, ...]:
+        """Tell what keeps the files, as they were read last, from being used."""
+        return (*self._file_faults, *self._list_faults)
 
     async def reload(self, trigger: str) -> ReloadOutcome:
         """Read the configuration file and use it if it is good; never raises for a bad one."""
         async with self._lock:
             outcome = await self._reload()
+        self._file_faults = tuple(outcome.faults)
+        self._list_faults = ()  # the lists were read along, and their faults are among those
+        self._tell(trigger, outcome)
+        return outcome
+
+    async def poll(self) -> None:
+        """Reload when a file has changed, has been left alone since, and really says something else."""
+        if self.watch.poll(self.file.fingerprint()) and self.file.digest() != self._in_use.loaded.digest:
+            await self.reload("file change")
+        if self.lists_watch.poll(list_fingerprints(self._in_use.config)):
+            async with self._lock:
+                outcome = await self._reload_lists()
+            self._list_faults = tuple(outcome.faults)
+            self._tell("list change", outcome)
+
+    def _tell(self, trigger: str, outcome: ReloadOutcome) -> None:
         self.results[outcome.accepted] += 1
-        self.last_faults = tuple(outcome.faults)
         seen = {"trigger": trigger, "generation": outcome.generation}
         if outcome.accepted:
             log_warnings(self._in_use.loaded)
@@ -73,17 +95,25 @@ class Reloader:
         else:
             faults = list(outcome.faults)
             _log.error("configuration refused", extra=process_log.fields(**seen, faults=faults))
-        return outcome
 
-    async def poll(self) -> None:
-        """Reload when the file has changed, has been left alone since, and really says something else."""
-        if self.watch.poll(self.file.fingerprint()) and self.file.digest() != self._in_use.loaded.digest:
-            await self.reload("file change")
+    async def _reload_lists(self) -> ReloadOutcome:
+        """Read the lists of addresses anew, whatever has become of the configuration file meanwhile."""
+        former = self._in_use.loaded
+        try:
+            loaded = await asyncio.to_thread(with_new_lists, former)
+        except ConfigError as exc:
+            return self._refused(str(fault) for fault in exc.faults)
+        reason = await self._use(loaded)
+        if reason:
+            await self._use(former)
+            return self._refused([f"a worker cannot use it: {reason}"])
+        return ReloadOutcome(accepted=True, generation=self._in_use.generation)
 
     async def _reload(self) -> ReloadOutcome:
         self.watch.settle(self.file.fingerprint())
         try:
-            loaded = self.file.read()
+            # 100,000 rules take most of a second, in which the loop has others to serve.
+            loaded = await asyncio.to_thread(self.file.read)
         except ConfigError as exc:
             return self._refused(str(fault) for fault in exc.faults)
         wanted = endpoints(loaded.config)
@@ -103,6 +133,7 @@ class Reloader:
             return self._refused([f"a worker cannot use it: {reason}"])
         removed = [self._in_use.listeners[old] for old in self._in_use.listeners if old not in wanted]
         self._exchange(loaded.config, opened, tuple(removed))
+        self.lists_watch.settle(loaded.lists)
         changed = tuple(map(_with_its_time, changes(former.config, loaded.config)))
         return ReloadOutcome(accepted=True, generation=self._in_use.generation, changes=changed)
 

@@ -7,39 +7,72 @@ from collections.abc import Mapping
 from proxy.caching.store import Store, create_cache
 from proxy.config.schema import Config
 from proxy.control.keys import derived_key
-from proxy.control.messages import CACHE_LIFE, CACHE_LOCKS, CACHE_MEMORY, LIMITER_LOCKS, LIMITER_TABLE
-from proxy.traffic.limiter_table import KEY_SIZE, LimiterTable
+from proxy.control.messages import (
+    CACHE_LIFE,
+    CACHE_LOCKS,
+    CACHE_MEMORY,
+    CONNECTION_ROWS,
+    LIMITER_LOCKS,
+    LIMITER_TABLE,
+)
+from proxy.supervisor.errors import StartError
+from proxy.traffic.connection_limits import ConnectionRows
+from proxy.traffic.limiter_table import LimiterTable
 
 _SECRET_SIZE = 32
 
 
 class SharedRegions:
-    """Own the regions and the secret from which the workers derive their common keys."""
+    """Own the regions and the secret from which the workers derive their common keys.
 
-    def __init__(self, config: Config) -> None:
-        """Make everything, empty; raises ValueError for a cache that is too small for its largest object."""
+    Also the register of who uses them: a worker has to `enter` before it starts and may only `leave` when it
+    has been reaped, or two that decide without locks could meet.
+    """
+
+    def __init__(self, config: Config, limiter: LimiterTable) -> None:
+        """Make everything else, empty; raises ValueError for a cache that is too small for its largest object."""
         self.secret = secrets.token_bytes(_SECRET_SIZE)
         largest = max(route.cache.object_size for site in config.sites for route in site.routes)
         self._cache = create_cache(config.cache.size, largest)
         self.cache_size = config.cache.size
         self.cache = Store(self._cache, derived_key(self.secret, b"cache"))
-        self._limiter = LimiterTable.create(secrets.token_bytes(KEY_SIZE))
+        self.limiter = limiter
+        self.connections = ConnectionRows.create()
 
     @property
     def descriptors(self) -> Mapping[str, int]:
         """Name each region's descriptor as the control channel does."""
-        table, locks = self._limiter.descriptors
+        table, locks = self.limiter.descriptors
         return {
             LIMITER_TABLE: table,
             LIMITER_LOCKS: locks,
             CACHE_MEMORY: self._cache.memory,
             CACHE_LOCKS: self._cache.locks,
             CACHE_LIFE: self._cache.life,
+            CONNECTION_ROWS: self.connections.memory.descriptor,
         }
+
+    def enter(self) -> int:
+        """Expect a worker; returns its row in the count of connections. Raises StartError when there is none."""
+        try:
+            row = self.connections.claim()
+        except RuntimeError as exc:
+            raise StartError(f"{exc}; set [server] workers, or a shorter linger") from exc
+        self._count_users()
+        return row
+
+    def leave(self, row: int) -> None:
+        """Forget a worker that has ended, with its connections."""
+        self.connections.release(row)
+        self._count_users()
+
+    def _count_users(self) -> None:
+        self.limiter.users = len(self.connections.in_use())
 
     def close(self) -> None:
         """Give the memory back."""
-        self._limiter.close()
+        self.limiter.close()
+        self.connections.memory.close()
         self.cache.close()
         for descriptor in self._cache:
             os.close(descriptor)

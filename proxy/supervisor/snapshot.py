@@ -32,7 +32,9 @@ class InUse:
         self.generation += 1
         self.since = time.time()
         blocks = self._ledger.assign(site.name for site in loaded.config.sites)
-        self.configure: PackedCommand = pack(Configure(self.generation, _for_workers(loaded.config), blocks))
+        self.configure: PackedCommand = pack(
+            Configure(self.generation, _for_workers(loaded.config), blocks, loaded.firewalls)
+        )
 
 
 def _for_workers(config: Config) -> Config:

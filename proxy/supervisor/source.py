@@ -1,16 +1,20 @@
 """The configuration file: where it is, what it says now, and whether it has changed."""
 
 import hashlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from proxy.config.errors import ConfigWarning
+from proxy.config.files import read_lists
 from proxy.config.loader import load
 from proxy.config.schema import Config
+from proxy.traffic.firewall import Firewalls, firewalls_of, listed_files
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
+_CLOCK_STEP: Final = 20_000_000  # nanoseconds by which a file's time may lag behind the clock
 State = TypeVar("State")
 
 
@@ -35,12 +39,33 @@ def fingerprint_of(path: Path) -> Fingerprint | None:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, and the state of the file that it was read from."""
+    """A configuration, and the state of the file that it was read from.
+
+    `firewalls` are its rules with the lists of addresses that it names; `lists` is the state of these files.
+    """
 
     config: Config
     warnings: tuple[ConfigWarning, ...]
     digest: bytes | None
     fingerprint: Fingerprint | None
+    firewalls: Firewalls = field(default_factory=dict)
+    lists: "ListFingerprints" = ()
+
+
+ListFingerprints = tuple[Fingerprint | None, ...]
+
+
+def list_fingerprints(config: Config) -> ListFingerprints:
+    """Return the states of the lists of addresses that a configuration names."""
+    return tuple(fingerprint_of(Path(file)) for file in listed_files(config))
+
+
+def with_new_lists(loaded: Loaded) -> Loaded:
+    """Read the lists of addresses anew, and nothing else. Raises ConfigError with all faults in them."""
+    config = loaded.config
+    fingerprints = list_fingerprints(config)
+    firewalls = firewalls_of(config, read_lists(listed_files(config)))
+    return replace(loaded, firewalls=firewalls, lists=fingerprints)
 
 
 class ConfigFile:
@@ -54,8 +79,16 @@ class ConfigFile:
     def read(self) -> Loaded:
         """Parse and validate the file. Raises ConfigError with all faults."""
         fingerprint, digest = self.fingerprint(), self.digest()
+        begun = time.time_ns()
         loaded = load(self.path, self._environ)
-        return Loaded(loaded.config, loaded.warnings, digest, fingerprint)
+        firewalls = firewalls_of(loaded.config, loaded.lists)
+        # Which lists there are was not known before: one that has just changed may have been read half, and its
+        # fingerprint is left out, so that the watch has it read again.
+        lists = tuple(
+            None if found and found.modified_ns > begun - _CLOCK_STEP else found
+            for found in list_fingerprints(loaded.config)
+        )
+        return Loaded(loaded.config, loaded.warnings, digest, fingerprint, firewalls, lists)
 
     def digest(self) -> bytes | None:
         """Hash what the file holds now; None while it cannot be read."""

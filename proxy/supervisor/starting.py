@@ -12,6 +12,7 @@ from proxy.supervisor.processes import installation, keep_descriptors
 from proxy.supervisor.reloading import log_warnings
 from proxy.supervisor.source import ConfigFile, Loaded
 from proxy.telemetry import process_log
+from proxy.traffic.firewall import listed_files
 
 _log = process_log.logger("supervisor")
 
@@ -64,6 +65,12 @@ def _warn(file: ConfigFile, loaded: Loaded) -> None:
             "reloads will fail: the configuration file cannot be read any more",
             extra=process_log.fields(file=str(file.path), user=reader),
         )
+    for listed in listed_files(loaded.config):
+        if not os.access(listed, os.R_OK):
+            _log.warning(
+                "reloads will fail: a list of addresses cannot be read any more",
+                extra=process_log.fields(file=listed, user=privileges.current_user()),
+            )
     if file.is_mounted_alone():
         _log.warning(
             "a replaced configuration file will not be noticed: mount its folder instead of the file",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from proxy.admin.cache import cache_routes
 from proxy.admin.certificates import certificate_routes
@@ -19,6 +20,7 @@ from proxy.supervisor.cache_desk import CacheDesk
 from proxy.supervisor.certificate_desk import CertificateDesk
 from proxy.supervisor.certificate_wishes import probing_of
 from proxy.supervisor.certificates import Certificates
+from proxy.supervisor.client_watch import ClientWatch
 from proxy.supervisor.cpus import worker_count
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.heartbeat import INTERVAL
@@ -28,15 +30,15 @@ from proxy.supervisor.overview import Overview, upstream_documents
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.processes import Children, worker_command
 from proxy.supervisor.reloading import Reloader
+from proxy.supervisor.saved_limits import SavedLimitsFile
 from proxy.supervisor.shared_regions import SharedRegions
 from proxy.supervisor.snapshot import InUse
 from proxy.supervisor.source import ConfigFile
 from proxy.supervisor.starting import Started, start
 from proxy.supervisor.worker_process import Briefing
-from proxy.telemetry import counters, process_log
+from proxy.telemetry import process_log
 from proxy.telemetry.metrics import render
 from proxy.telemetry.totals import CounterLedger
-from proxy.traffic.gateway import GatewayAlarm
 from proxy.upstream.addresses import UpstreamMessage
 from proxy.upstream.watch import UpstreamWatch
 
@@ -57,7 +59,9 @@ class Supervisor:
         self._draining = False
         self._hurried = asyncio.Event()
         self._children = Children(self._loop)
-        self._regions = SharedRegions(started.loaded.config)
+        config = started.loaded.config
+        self._saved_limits = SavedLimitsFile(Path(config.tls.storage))
+        self._regions = SharedRegions(config, self._saved_limits.restored_table())
         self._ledger = CounterLedger()
         self._in_use = InUse(started.loaded, started.listeners, self._ledger)
         self._pool = WorkerPool(
@@ -67,6 +71,8 @@ class Supervisor:
             self._briefing,
             self._give_up,
             on_certificate=lambda worker, report: self._certificates.reported(worker, report),
+            on_limited=lambda worker, report: self._clients.told(worker, report),
+            register=self._regions,
         )
         self._certificates = Certificates(self._pool, probing_of(os.environ))
         self._desk = CertificateDesk(self._certificates)
@@ -77,7 +83,7 @@ class Supervisor:
         self._overview = Overview(self._in_use, self._ledger, self._pool, self._reloader)
         self._upstreams = UpstreamWatch(self._tell_upstream)
         self._upstream_news: list[UpstreamMessage] = []
-        self._gateway_alarm = GatewayAlarm()
+        self._clients = ClientWatch(self._in_use, self._ledger)
         self._servers = AdminServers(
             self,
             (*certificate_routes(self._desk), *cache_routes(self._cache)),
@@ -117,13 +123,14 @@ class Supervisor:
         observation = replace(
             self._desk.complete(self._overview.observation(ready=self.ready)),
             cache_octets=self._cache.figures,
+            behind_gateway=self._clients.behind_gateway,
         )
         return await asyncio.to_thread(render, observation, accept)
 
     def status(self) -> Document:
         """Describe the running instance."""
         state = "draining" if self._draining else "serving" if self.ready else "starting"
-        return {**self._overview.status(state), **self._desk.certificates()}
+        return {**self._overview.status(state), **self._desk.certificates(), **self._clients.status()}
 
     def sites(self) -> Sequence[Document]:
         """Describe every site and what it has done."""
@@ -132,6 +139,10 @@ class Supervisor:
     def upstreams(self) -> Sequence[Document]:
         """Describe what is known about upstream names and addresses."""
         return upstream_documents(self._upstreams.snapshot())
+
+    def limits(self) -> Document:
+        """List the clients that were limited most in the last minutes."""
+        return self._clients.limits()
 
     def configuration(self) -> Document:
         """Show the configuration in use, without its secrets."""
@@ -199,6 +210,7 @@ class Supervisor:
         for listener in self._in_use.listeners.values():
             listener.close()
         self._children.close()
+        self._saved_limits.save(self._regions.limiter)
         self._regions.close()
         _log.info("ended")
 
@@ -219,21 +231,11 @@ class Supervisor:
             self._pool.tick()
             if ticks % _RATE_EVERY == 0:
                 self._overview.requests.sample(self._loop.time(), self._ledger.requests())
-                self._watch_gateway()
+                self._clients.check_gateway()
             ticks += 1
             if not self._draining:
                 await self._reloader.poll()
                 self._certificates.poll()
-
-    def _watch_gateway(self) -> None:
-        """Say it loudly when all clients seem to come from the container's gateway."""
-        if self._in_use.config.client_ip.trusted:
-            return
-        words = self._ledger.process()
-        opened = words[counters.HTTP_OPENED] + words[counters.HTTPS_OPENED]
-        alarm = self._gateway_alarm.check(opened, words[counters.GATEWAY_PEERS], self._loop.time())
-        if alarm:
-            _log.warning(alarm)
 
     # What reloads and workers need.
 

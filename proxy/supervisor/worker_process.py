@@ -78,6 +78,10 @@ class WorkerOwner(Protocol):
         """Take its question or complaint about a certificate."""
         ...
 
+    def worker_limited(self, worker: "WorkerProcess", report: control.MostLimited) -> None:
+        """Take note of whom it limits."""
+        ...
+
     def worker_exited(self, worker: "WorkerProcess", ended: Exit) -> None:
         """Take note that it is gone."""
         ...
@@ -89,12 +93,14 @@ class WorkerProcess:
     def __init__(
         self,
         slot: int,
+        row: int,
         region: SharedMemory,
         now: float,
         owner: "WorkerOwner",
     ) -> None:
-        """Prepare a worker for a slot; `start` starts it. The region belongs to the caller."""
+        """Prepare a worker for a slot; `start` starts it. The region and the row belong to the caller."""
         self.slot = slot
+        self.row = row
         self.region = region
         self.pid = 0
         self.state = WorkerState.STARTING
@@ -132,7 +138,7 @@ class WorkerProcess:
         self._channel = SupervisorChannel(loop, ours, self._reported, self._closed)
         names = (COUNTERS_KIND, *briefing.memory)
         descriptors = (self.region.descriptor, *briefing.memory.values())
-        self.send(control.Attach(self.slot, names, briefing.secret), descriptors)
+        self.send(control.Attach(self.slot, self.row, names, briefing.secret), descriptors)
         self.send(briefing.configure)
         self.send(control.Upstreams(briefing.upstreams))
         for told in briefing.certificates:
@@ -223,6 +229,8 @@ class WorkerProcess:
                 self._paced.synced(report.number)
             case control.CertificateWanted() | control.CertificateUnusable():
                 self._owner.worker_asks(self, report)
+            case control.MostLimited():
+                self._owner.worker_limited(self, report)
 
     def _settle(self, generation: int, outcome: str) -> None:
         applied = self._applying.pop(generation, None)

@@ -202,6 +202,9 @@ CACHE_STORED: Final = Metric(
     "foregate_cache_stored_bytes", "gauge", (), "Octets that answers take in the shared cache"
 )
 CACHE_SIZE: Final = Metric("foregate_cache_size_bytes", "gauge", (), "Octets of the shared cache")
+BEHIND_GATEWAY: Final = Metric(
+    "foregate_clients_behind_gateway", "gauge", (), "1 while nearly all clients share the container's gateway"
+)
 
 CERTIFICATE_NOT_BEFORE: Final = Metric(
     "foregate_certificate_not_before_seconds", "gauge", ("name",), "Unix time at which the certificate begins"
@@ -243,6 +246,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     LAST_RELOAD_SUCCESS,
     CACHE_STORED,
     CACHE_SIZE,
+    BEHIND_GATEWAY,
     CERTIFICATE_NOT_BEFORE,
     CERTIFICATE_NOT_AFTER,
     CERTIFICATE_STATE,

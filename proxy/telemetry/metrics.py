@@ -66,6 +66,7 @@ class Observation:
     reloads: Mapping[str, int]
     last_reload_successful: bool
     last_reload_success: float
+    behind_gateway: bool = False
     certificates: Sequence[CertificateObservation] = ()
     certificate_failures: Mapping[tuple[str, str], int] = field(default_factory=dict)
     cache_octets: tuple[int, int] = (0, 0)  # taken, and there altogether
@@ -119,6 +120,7 @@ def _supervisor_families(seen: Observation) -> Iterator[Family]:
     yield _family(names.CACHE_STORED, [((), stored)])
     yield _family(names.CACHE_SIZE, [((), size)])
     yield _family(names.LAST_RELOAD_SUCCESS, [((), seen.last_reload_success)])
+    yield _family(names.BEHIND_GATEWAY, [((), seen.behind_gateway)])
 
 
 def _certificate_families(seen: Observation) -> Iterator[Family]:

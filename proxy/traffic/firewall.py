@@ -8,11 +8,13 @@ none itself. An address has to pass both.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from proxy.config import schema
 from proxy.config.schema import Network
-from proxy.traffic.address_lists import FILE_PREFIX
 from proxy.traffic.address_ranges import AddressRanges
+
+FILE_PREFIX: Final = "file:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,25 @@ class Firewall:
         if self.deny and packed in self.deny:
             return False
         return not self.restricted or packed in self.allow
+
+
+#: All the rules of a configuration, made ready.
+Firewalls: TypeAlias = Mapping[schema.Firewall, Firewall]
+NO_RULES: Final[Firewalls] = {}
+
+
+def firewalls_of(config: schema.Config, lists: Mapping[str, Iterable[Network]]) -> Firewalls:
+    """Make every set of rules in a configuration ready, each once; raises KeyError as `Firewall.of`."""
+    stated = [config.firewall, *(route.firewall for site in config.sites for route in site.routes)]
+    return {rules: Firewall.of(rules, lists) for rules in dict.fromkeys(stated) if rules.allow or rules.deny}
+
+
+def listed_files(config: schema.Config) -> tuple[str, ...]:
+    """Name the files that the rules of a configuration refer to, each once."""
+    stated = [config.firewall, *(route.firewall for site in config.sites for route in site.routes)]
+    entries = (entry for rules in dict.fromkeys(stated) for entry in (*rules.allow, *rules.deny))
+    named = (entry.removeprefix(FILE_PREFIX) for entry in entries if isinstance(entry, str))
+    return tuple(dict.fromkeys(named))
 
 
 def _expand(entries: Iterable[Network | str], lists: Mapping[str, Iterable[Network]]) -> Iterable[Network]:

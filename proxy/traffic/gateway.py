@@ -58,18 +58,21 @@ class GatewayAlarm:
     connections: int = 0
     from_gateway: int = 0
     silent_until: float = field(default=float("-inf"))
+    raised: bool = False
 
     def check(self, connections: int, from_gateway: int, now: float) -> str | None:
         """Take the totals since the start, over all workers; returns what to log, at most once an hour.
 
-        A share is judged over at least 200 new connections. To be called only while no proxy is trusted.
+        A share is judged over at least 200 new connections, and `raised` tells how it came out last. To be called
+        only while no proxy is trusted.
         """
         fresh = connections - self.connections
         if fresh < ALARM_CONNECTIONS:
             return None
         share = (from_gateway - self.from_gateway) / fresh
         self.connections, self.from_gateway = connections, from_gateway
-        if share < ALARM_SHARE or now < self.silent_until:
+        self.raised = share >= ALARM_SHARE
+        if not self.raised or now < self.silent_until:
             return None
         self.silent_until = now + ALARM_INTERVAL_S
         return f"{share:.0%} of the last {fresh} connections came from the default gateway: {CURE}"

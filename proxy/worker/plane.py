@@ -1,6 +1,7 @@
 """What a worker asks of its data plane, and how the real one is built from what the supervisor sent."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,18 +15,28 @@ from proxy.control.messages import (
     CACHE_LIFE,
     CACHE_LOCKS,
     CACHE_MEMORY,
+    CLIENTS_IN_REPORT,
+    CONNECTION_ROWS,
     LIMITER_LOCKS,
     LIMITER_TABLE,
     CertificateUnusable,
     CertificateWanted,
+    Configure,
+    MostLimited,
     Report,
 )
 from proxy.data_plane import DataPlane, WorkerContext
-from proxy.telemetry.counters import WorkerCounters
+from proxy.downstream.admission import ConnectionBounds
+from proxy.telemetry.counters import LIMITER_BUSY, WorkerCounters
+from proxy.traffic.connection_limits import SharedConnectionCounter
+from proxy.traffic.firewall import Firewalls
 from proxy.traffic.gateway import default_gateways
+from proxy.traffic.limiter import scope_key
 from proxy.traffic.limiter_table import LimiterTable
+from proxy.traffic.top_clients import LimitedClient
 from proxy.upstream.addresses import UpstreamMessage
 
+_OWN_DESCRIPTORS: Final = 64
 _ROUTES: Final = (Path("/proc/net/route"), Path("/proc/net/ipv6_route"))
 
 
@@ -40,7 +51,7 @@ class Plane(Protocol):
         """Stop accepting on one socket; its connections live on."""
         ...
 
-    def apply(self, config: Config, site_blocks: Mapping[str, int]) -> None:
+    def apply(self, config: Config, site_blocks: Mapping[str, int], firewalls: Firewalls) -> None:
         """Use another snapshot for all requests to come."""
         ...
 
@@ -88,25 +99,26 @@ class Plane(Protocol):
 class Surroundings:
     """What a worker gets once, before its first snapshot.
 
-    `memory` maps the name of each region that all workers share to its descriptor. `secret` is the same in
-    all workers.
+    `memory` maps the name of each region that all workers share to its descriptor. `row` is where this worker
+    counts its connections. `secret` is the same in all workers.
     """
 
     worker: int
+    row: int
     counters: WorkerCounters
     memory: Mapping[str, int]
     secret: bytes
     report: Callable[[Report], None]
 
 
-PlaneFactory = Callable[[asyncio.AbstractEventLoop, Config, Mapping[str, int], Surroundings], Plane]
+PlaneFactory = Callable[[asyncio.AbstractEventLoop, Configure, Surroundings], Plane]
 
 
-def data_plane(
-    loop: asyncio.AbstractEventLoop, config: Config, site_blocks: Mapping[str, int], given: Surroundings
-) -> Plane:
+def data_plane(loop: asyncio.AbstractEventLoop, first: Configure, given: Surroundings) -> Plane:
     """Build the data plane of a worker from its first snapshot and what all workers share."""
     limiter = LimiterTable.attach(given.memory[LIMITER_TABLE], given.memory[LIMITER_LOCKS])
+    limiter.on_busy = lambda: given.counters.add(LIMITER_BUSY)
+    gateways = _gateways()
     cache_secret = derived_key(given.secret, b"cache")
     memory = given.memory
     cache = Store(
@@ -120,12 +132,34 @@ def data_plane(
         cache=cache,
         cache_secret=cache_secret,
         hash_key=derived_key(given.secret, b"balancing"),
-        gateways=tuple(_gateways()),
-        site_blocks=site_blocks,
+        gateways=tuple(gateways),
+        site_blocks=first.site_blocks,
+        firewalls=first.firewalls,
+        bounds=ConnectionBounds(
+            SharedConnectionCounter.attach(memory[CONNECTION_ROWS], given.row),
+            scope_key(limiter.key, "connections"),
+            in_worker=most_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+            exempt=gateways,
+        ),
+        most_limited=lambda clients: _report_limited(given.report, clients),
         certificate_wanted=lambda name: given.report(CertificateWanted(name)),
         certificate_unusable=lambda name, reason: given.report(CertificateUnusable(name, reason)),
     )
-    return DataPlane(loop, config, context)
+    return DataPlane(loop, first.config, context)
+
+
+def most_connections(descriptors: int) -> int:
+    """Say how many clients a worker may serve at once with so many descriptors.
+
+    Each may need a connection to an app at the same time, and logs, sockets and shared memory need some.
+    """
+    return max(1, (descriptors - _OWN_DESCRIPTORS) // 2)
+
+
+def _report_limited(report: Callable[[Report], None], clients: Sequence[LimitedClient]) -> None:
+    """Tell the supervisor whom this worker limits most; an empty list is told, too."""
+    for start in range(0, max(1, len(clients)), CLIENTS_IN_REPORT):
+        report(MostLimited(start > 0, tuple(clients[start : start + CLIENTS_IN_REPORT])))
 
 
 def _gateways() -> frozenset[bytes]:

@@ -126,7 +126,7 @@ class Worker:
         region = SharedMemory.attach(memory.pop(COUNTERS_KIND), COUNTERS_KIND, layout=COUNTERS_LAYOUT)
         counters = WorkerCounters(region.words)
         self._surroundings = Surroundings(
-            command.worker, counters, memory, command.secret, self._channel.send
+            command.worker, command.row, counters, memory, command.secret, self._channel.send
         )
 
     def _configure(self, command: control.Configure) -> None:
@@ -136,10 +136,10 @@ class Worker:
         config = command.config
         process_log.configure(config.log.format, config.log.level, worker=self._surroundings.worker)
         if self._plane is None:
-            self._plane = self._make_plane(self._loop, config, command.site_blocks, self._surroundings)
+            self._plane = self._make_plane(self._loop, command, self._surroundings)
         else:
             try:
-                self._plane.apply(config, command.site_blocks)
+                self._plane.apply(config, command.site_blocks, command.firewalls)
             except Exception as exc:
                 _log.exception("cannot use the new configuration")
                 self._channel.send(control.Refused(command.generation, f"{type(exc).__name__}: {exc}"))

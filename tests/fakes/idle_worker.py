@@ -4,23 +4,18 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Mapping
 
-from proxy.config.schema import Config
+from proxy.control.messages import Configure
 from proxy.supervisor.processes import CONTROL_DESCRIPTOR
 from proxy.worker.plane import Surroundings
 from proxy.worker.process import serve
 from tests.fakes.plane import FakePlane
 
 
-def plane(
-    _loop: asyncio.AbstractEventLoop,
-    config: Config,
-    site_blocks: Mapping[str, int],
-    surroundings: Surroundings,
-) -> FakePlane:
+def plane(_loop: asyncio.AbstractEventLoop, first: Configure, surroundings: Surroundings) -> FakePlane:
     """Build a plane whose drain never ends by itself, unless it is given no time."""
-    return FakePlane(config, site_blocks, surroundings, refuses=sys.argv[1] == "refuse")
+    refuses = sys.argv[1] == "refuse"
+    return FakePlane(first.config, first.site_blocks, surroundings, first.firewalls, refuses=refuses)
 
 
 def main() -> None:

@@ -26,6 +26,9 @@ class FakeOperations:
     def upstreams(self) -> Sequence[Document]:
         return [{"name": "app"}]
 
+    def limits(self) -> Document:
+        return {"minutes": 5, "clients": []}
+
     def configuration(self) -> Document:
         return {"server": {}}
 

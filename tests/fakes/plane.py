@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from proxy.config.schema import Config
+from proxy.traffic.firewall import Firewalls
 from proxy.upstream.addresses import UpstreamMessage
 from proxy.worker.plane import Surroundings
 
@@ -17,6 +18,7 @@ class FakePlane:
     config: Config
     site_blocks: Mapping[str, int]
     surroundings: Surroundings
+    firewalls: Firewalls = field(default_factory=dict)
     listening: dict[int, tuple[bool, int]] = field(default_factory=dict)
     upstreams: list[UpstreamMessage] = field(default_factory=list)
     certificates: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
@@ -34,10 +36,10 @@ class FakePlane:
     def close_listener(self, listening_socket: socket.socket) -> None:
         del self.listening[listening_socket.getsockname()[1]]
 
-    def apply(self, config: Config, site_blocks: Mapping[str, int]) -> None:
+    def apply(self, config: Config, site_blocks: Mapping[str, int], firewalls: Firewalls) -> None:
         if self.refuses:
             raise OSError("no such log")
-        self.config, self.site_blocks = config, site_blocks
+        self.config, self.site_blocks, self.firewalls = config, site_blocks, firewalls
 
     def upstream_changed(self, message: UpstreamMessage) -> None:
         self.upstreams.append(message)

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from proxy.config.schema import Config
 from proxy.control import messages
 from proxy.control.messages import (
+    CLIENTS_IN_REPORT,
     LARGEST_REPORT,
     Applied,
     CertificateUnusable,
     CertificateWanted,
     ControlError,
     Leaving,
+    MostLimited,
     Pong,
     Ready,
     Refused,
@@ -25,6 +27,7 @@ from proxy.control.messages import (
     decode_report,
     encode_report,
 )
+from proxy.traffic.top_clients import LimitedClient
 
 REPORTS: list[Report] = [
     Ready(1),
@@ -35,6 +38,8 @@ REPORTS: list[Report] = [
     Synced(6),
     CertificateWanted("a.test"),
     CertificateUnusable("a.test", "it has expired"),
+    MostLimited(False, ()),
+    MostLimited(True, (LimitedClient("192.0.2.1", 7, 0), LimitedClient("2001:db8::/64", 5, 2))),
 ]
 
 
@@ -92,6 +97,36 @@ def test_no_octets_at_all_break_the_reader(packet: bytes) -> None:
 def test_no_json_at_all_breaks_the_reader(value: object) -> None:
     with pytest.raises(ControlError):
         decode_report(json.dumps({"report": value, "generation": value}).encode())
+
+
+def test_the_longest_list_of_limited_clients_fits() -> None:
+    longest = LimitedClient(f"{'ffff:' * 7}ffff/128", 2**53 - 1, 2**53 - 1)
+    report = MostLimited(True, (longest,) * CLIENTS_IN_REPORT)
+    packet = encode_report(report)
+    assert len(packet) <= LARGEST_REPORT
+    assert decode_report(packet) == report
+
+
+@pytest.mark.parametrize(
+    "clients",
+    [
+        "null",
+        "{}",
+        '["192.0.2.1"]',
+        '[["192.0.2.1", 1, 0]]',
+        '[{"client": "192.0.2.1", "count": 1}]',
+        '[{"client": "192.0.2.1", "count": 1, "error": 0, "more": 1}]',
+        '[{"client": "192.0.2.1", "count": "1", "error": 0}]',
+        '[{"client": "192.0.2.1", "count": -1, "error": 0}]',
+        '[{"client": 1, "count": 1, "error": 0}]',
+        '[{"client": "a\\nb", "count": 1, "error": 0}]',
+        json.dumps([{"client": "a" * 51, "count": 1, "error": 0}]),
+        json.dumps([{"client": "192.0.2.1", "count": 1, "error": 0}] * (CLIENTS_IN_REPORT + 1)),
+    ],
+)
+def test_no_other_list_of_limited_clients_is_taken(clients: str) -> None:
+    with pytest.raises(ControlError):
+        decode_report(f'{{"report": "most-limited", "continues": false, "clients": {clients}}}'.encode())
 
 
 def test_commands_are_values() -> None:

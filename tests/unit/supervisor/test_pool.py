@@ -35,12 +35,29 @@ class WatchedPool(WorkerPool):
         self.happened.set()
 
 
+class Register:
+    """Rows in the order in which they were given and taken back."""
+
+    def __init__(self) -> None:
+        self.rows: set[int] = set()
+        self.entered = 0
+
+    def enter(self) -> int:
+        self.entered += 1
+        self.rows.add(self.entered)
+        return self.entered
+
+    def leave(self, row: int) -> None:
+        self.rows.remove(row)
+
+
 @dataclass
 class Ticking:
     """A pool, and the hand that turns its clock."""
 
     children: Children
     ledger: CounterLedger = field(default_factory=CounterLedger)
+    register: Register = field(default_factory=Register)
     now: float = 1000.0
     hopeless: list[str] = field(default_factory=list)
     generation: int = 1
@@ -50,7 +67,13 @@ class Ticking:
         """Start workers that behave in one way."""
         command = (sys.executable, "-m", "tests.fakes.idle_worker", mode)
         self.pool = WatchedPool(
-            self.children, self.ledger, command, self.briefing, self.hopeless.append, lambda: self.now
+            self.children,
+            self.ledger,
+            command,
+            self.briefing,
+            self.hopeless.append,
+            lambda: self.now,
+            register=self.register,
         )
         self.pool.happened = asyncio.Event()
         self.pool.resize(workers, 10.0)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -34,13 +34,9 @@ class Supervised:
         self.running = asyncio.create_task(Worker(loop, theirs, self.make_plane).run())
 
     def make_plane(
-        self,
-        _loop: asyncio.AbstractEventLoop,
-        config: Config,
-        site_blocks: Mapping[str, int],
-        surroundings: Surroundings,
+        self, _loop: asyncio.AbstractEventLoop, first: control.Configure, surroundings: Surroundings
     ) -> FakePlane:
-        self.planes.append(FakePlane(config, site_blocks, surroundings))
+        self.planes.append(FakePlane(first.config, first.site_blocks, surroundings, first.firewalls))
         return self.planes[-1]
 
     @property
@@ -51,7 +47,7 @@ class Supervised:
     def brief(self, config: Config | None = None) -> None:
         """Send what every worker gets first."""
         self.channel.send(
-            control.Attach(4, (COUNTERS_KIND, "other"), b"secret"),
+            control.Attach(4, 9, (COUNTERS_KIND, "other"), b"secret"),
             [self.region.descriptor, self.region.descriptor],
         )
         self.channel.send(control.Configure(1, config or Config(), {"a.test": 1}))
@@ -88,7 +84,7 @@ async def test_it_builds_its_plane_from_what_it_is_sent(worker: Supervised) -> N
     worker.channel.send(control.Serve())
     assert await worker.report() == control.Ready(1)
     given = worker.plane.surroundings
-    assert (given.worker, given.secret, set(given.memory)) == (4, b"secret", {"other"})
+    assert (given.worker, given.row, given.secret, set(given.memory)) == (4, 9, b"secret", {"other"})
     assert worker.plane.site_blocks == {"a.test": 1}
     assert worker.plane.upstreams == [message, message]
     given.counters.add(counters.HTTP_OPENED, 3)
@@ -212,7 +208,7 @@ async def test_commands_in_the_wrong_order_end_it(worker: Supervised, command: c
 
 async def test_memory_that_is_not_what_it_should_be_ends_it(worker: Supervised) -> None:
     other = SharedMemory.create("other", layout=1, size=64)
-    worker.channel.send(control.Attach(0, (COUNTERS_KIND,), b""), [other.descriptor])
+    worker.channel.send(control.Attach(0, 0, (COUNTERS_KIND,), b""), [other.descriptor])
     with pytest.raises(SharedMemoryError):
         await worker.exit_status()
     other.close()
