@@ -14,7 +14,7 @@ from tests.fakes.foregate import Foregate, configuration
 from tests.fakes.origin import Origin, OriginRequest, OriginResponse
 
 StartForegate = Callable[..., Foregate]
-UNLIMITED = '[rate_limit]\nrate = "off"\n'
+UNLIMITED = '[rate_limit]\nrate = "off"\n[limits]\nconnections_per_ip = 2000\n'
 
 
 @pytest.fixture
