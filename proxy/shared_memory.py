@@ -23,9 +23,11 @@ Locks are only ever tried. A worker that was stopped (SIGSTOP, a debugger, a fro
 and whoever finds a stripe busy after a few tries decides without it.
 """
 
+import errno
 import fcntl
 import mmap
 import os
+from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, lockf
 from typing import Final, Self
 
@@ -112,6 +114,23 @@ class SharedMemory:
     def size(self) -> int:
         """Count the octets of content."""
         return self.octets.nbytes
+
+    def used(self) -> Iterator[tuple[int, int]]:
+        """Tell which octets of the content have memory, as (start, end) in order; all others are zero.
+
+        To read the others would give them memory.
+        """
+        end = 0
+        while True:
+            try:
+                start = os.lseek(self.descriptor, end, os.SEEK_DATA)
+            except OSError as exc:
+                if exc.errno == errno.ENXIO:  # nothing but zeros from here on
+                    return
+                raise
+            end = os.lseek(self.descriptor, start, os.SEEK_HOLE)
+            if end > HEADER_SIZE:
+                yield max(0, start - HEADER_SIZE), end - HEADER_SIZE
 
     def close(self) -> None:
         """Unmap the region and close its descriptor; release views taken from it before."""

@@ -73,6 +73,6 @@ class SharedRegions:
         """Give the memory back."""
         self.limiter.close()
         self.connections.memory.close()
-        self.cache.close()
-        for descriptor in self._cache:
-            os.close(descriptor)
+        self.cache.close()  # and its memory
+        os.close(self._cache.locks)
+        os.close(self._cache.life)

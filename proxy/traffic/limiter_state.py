@@ -23,7 +23,6 @@ _MAGIC: Final = b"foregate-limits\x01"
 _CHECKSUM_SIZE: Final = 16
 _SUMMED_FROM: Final = len(_MAGIC) + _CHECKSUM_SIZE
 _PAIRS_FROM: Final = _SUMMED_FROM + KEY_SIZE + 16
-_PAGE_WORDS: Final = 512
 
 
 class SavedLimitsError(ForegateError):
@@ -67,12 +66,8 @@ def save(table: LimiterTable, now_ns: int, wall_ns: int) -> SavedLimits:
     now = now_ns // 1000
     words = table.words
     pairs = array("Q")
-    empty = bytes(8 * _PAGE_WORDS)
-    for start in range(0, len(words), _PAGE_WORDS):
-        page = words[start : start + _PAGE_WORDS].tobytes()
-        if page == empty:
-            continue
-        for slot, word in enumerate(array("Q", page), start):
+    for start, end in table.used_slots():
+        for slot, word in enumerate(array("Q", words[start:end].tobytes()), start):
             debt = (word - now) & TIME_MASK
             if 0 < debt <= LONGEST_DEBT_US:
                 pairs.extend((slot, word & TAG_MASK | debt))

@@ -24,7 +24,7 @@ that has read "one" and is stopped before it stores, until another has started a
 can lose one update, as above.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, lockf
 from typing import Final, Self
 
@@ -123,6 +123,13 @@ class LimiterTable:
     def words(self) -> memoryview:
         """Show the slots, for saving them; the first and every eighth starts a set."""
         return self._words
+
+    def used_slots(self) -> Iterator[tuple[int, int]]:
+        """Tell which slots have memory, as (first, behind the last); all others are empty."""
+        for start, end in self._memory.used():
+            first, last = max(0, start // 8 - _HEAD_WORDS), end // 8 - _HEAD_WORDS
+            if last > first:
+                yield first, last
 
     def take(self, bucket: int, kind: TokenBucket, now_ns: int) -> int:
         """Take one token at `now_ns` (CLOCK_BOOTTIME).

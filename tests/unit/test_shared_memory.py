@@ -208,3 +208,18 @@ def test_workers_killed_and_stopped_at_random_neither_block_nor_corrupt_the_othe
     assert outcome.stored > 0
     assert outcome.torn == 0
     assert outcome.unexplained == 0
+
+
+def test_only_pages_that_were_touched_are_told_as_used() -> None:
+    page = os.sysconf("SC_PAGE_SIZE")
+    region = SharedMemory.create("pages", layout=1, size=64 * page - HEADER_SIZE)
+    assert list(region.used()) == [(0, page - HEADER_SIZE)]
+    for touched in (10, 11, 40, 63):
+        region.octets[touched * page] = 1 if touched < 63 else 0
+    assert list(region.used()) == [
+        (0, page - HEADER_SIZE),
+        (10 * page - HEADER_SIZE, 12 * page - HEADER_SIZE),
+        (40 * page - HEADER_SIZE, 41 * page - HEADER_SIZE),
+        (63 * page - HEADER_SIZE, 64 * page - HEADER_SIZE),
+    ]
+    region.close()
