@@ -1,13 +1,14 @@
 """One line per request, as JSON or in the combined format; never a secret, never a second line (CWE-117).
 
 What depends on the field section alone (host, user agent, referer) is escaped once and kept with the parsed
-section; so is nothing of one request.  A line stays below 4096 octets, the size up to which a pipe takes a
-write whole.
+section; so is nothing of one request.  A line with its end stays within 4096 octets, the size up to which a pipe takes
+a write whole.
 """
 
 import json
 import re
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from proxy.http1.request import RequestFields
@@ -16,10 +17,12 @@ from proxy.telemetry.counters import CACHE_OUTCOMES
 if TYPE_CHECKING:
     from proxy.exchange import Exchange
 
-_LONGEST_TARGET: Final = 2000
+# Characters of each in a line, escapes and quotes included; the rest of a line stays below 900.
+_LONGEST_TARGET: Final = 1900
 _LONGEST_AGENT: Final = 400
 _LONGEST_REFERER: Final = 600
 _LONGEST_HOST: Final = 260
+_LONGEST_ADDRESS: Final = 200
 LIMIT_OUTCOMES: Final = ("", "limited", "dry-run")
 _KEY: Final = "access-log"
 
@@ -56,7 +59,9 @@ class AccessLog:
         self._sink = sink
         self._line = self._combined_line if combined else self._json_line
         names = "|".join(re.escape(name) for name in redact_query)
-        self._secrets = re.compile(rf"([?&;](?:{names})=)[^&;#]*", re.IGNORECASE) if names else None
+        # "a[token]=" and "token[]=" are what frameworks make of nested values.
+        pattern = rf"([?&;\[](?:{names})\]?(?:\[\])?=)[^&#]*"
+        self._secrets = re.compile(pattern, re.IGNORECASE) if names else None
         self._second = -1
         self._second_text = ""
 
@@ -70,7 +75,13 @@ class AccessLog:
         text = target[:_LONGEST_TARGET].decode("latin-1")
         if self._secrets is not None and "?" in text:
             text = self._secrets.sub(r"\1[redacted]", _decoded_names(text))
-        return text.replace("\\", "\\\\")
+        if "\\" in text:
+            text = text.replace("\\", "\\\\")
+        if len(text) > _LONGEST_TARGET:
+            text = text[:_LONGEST_TARGET]
+            if (len(text) - len(text.rstrip("\\"))) % 2:
+                text = text[:-1]  # half of an escape
+        return text
 
     def _texts(self, fields: RequestFields) -> _FieldTexts:
         texts = fields.derived.get(_KEY)
@@ -95,8 +106,9 @@ class AccessLog:
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
         upstream = ""
         if exchange.upstream_address:
-            address = exchange.upstream_address
-            upstream = f',"upstream":"{address}","upstream_seconds":{exchange.upstream_seconds:.6f}'
+            seconds_there = exchange.upstream_seconds
+            took = f"{seconds_there:.6f}" if seconds_there >= 0 else "null"
+            upstream = f',"upstream":{_quoted(exchange.upstream_address)},"upstream_seconds":{took}'
         if exchange.error or exchange.limited or exchange.retries:
             upstream += _outcome(exchange)
         tls = facts.tls_version
@@ -124,21 +136,28 @@ class AccessLog:
         )
 
 
+_ENCODED: Final = re.compile(r"%(2[dDeE]|5[bBdDfF]|3[0-9]|4[1-9a-fA-F]|5[0-9aA]|6[1-9a-fA-F]|7[0-9aA])")
+
+
 def _decoded_names(text: str) -> str:
-    """Decode percent-encoded letters, digits, "-", "." and "_", so that ``%74oken=`` is recognised, too."""
-    return re.sub(
-        r"%(2[dDeE]|5[fF]|3[0-9]|4[1-9a-fA-F]|5[0-9aA]|6[1-9a-fA-F]|7[0-9aA])",
-        lambda m: chr(int(m[1], 16)),
-        text,
-    )
+    """Decode percent-encoded letters, digits, "-", ".", "_" and brackets, so that ``%74oken=`` is recognised, too."""
+    return _ENCODED.sub(lambda m: chr(int(m[1], 16)), text) if "%" in text else text
 
 
 def _bounded(value: bytes, longest: int) -> str:
-    """Escape a value for JSON; octets that would grow sixfold are cut to stay within the line's bound."""
+    """Write a value as a JSON string of at most ``longest`` characters, of its beginning where it is too long."""
     text = value[:longest].decode("utf-8", "replace")
-    if not text.isascii():
-        text = text[: longest // 4]
-    return json.dumps(text)
+    escaped = json.dumps(text)
+    while len(escaped) > longest:
+        text = text[: len(text) * longest // len(escaped)]
+        escaped = json.dumps(text)
+    return escaped
+
+
+@lru_cache(maxsize=256)
+def _quoted(address: str) -> str:
+    """Write an upstream's address as a JSON string; a unix socket's path may hold anything."""
+    return _bounded(address.encode("utf-8", "replace"), _LONGEST_ADDRESS)
 
 
 def _outcome(exchange: "Exchange") -> str:

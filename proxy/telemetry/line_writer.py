@@ -42,10 +42,14 @@ class LineWriter:
         self._dropped = dropped
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
         self._sink: _DirectSink | _ThreadSink = self._open()
 
     def put(self, line: str) -> None:
         """Take one line without its end; never blocks."""
+        if self._closed:
+            self._dropped(1)
+            return
         lines = self._lines
         lines.append(line)
         if self._timer is None:
@@ -61,8 +65,10 @@ class LineWriter:
 
     def close(self, timeout: float = 2.0) -> None:
         """Write what is left, within ``timeout`` seconds."""
-        self._flush()
-        self._sink.close(timeout)
+        if not self._closed:
+            self._flush()
+            self._closed = True
+            self._sink.close(timeout)
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -74,7 +80,8 @@ class LineWriter:
 
     def _open(self) -> "_DirectSink | _ThreadSink":
         if self._path != "stdout":
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            # Without O_NONBLOCK a named pipe that nobody reads would hold the whole process.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
             descriptor = os.open(self._path, flags, 0o640)
         else:
             descriptor = os.dup(1)
@@ -136,10 +143,14 @@ class _DirectSink:
             self._watch()
             return
         except OSError:  # nobody reads any more
-            self._dropped(sum(piece.count(b"\n") for piece in pieces))
-            pieces.clear()
-            self._waiting = 0
+            self._drop()
         self._unwatch()
+
+    def _drop(self) -> None:
+        if self._pieces:
+            self._dropped(sum(piece.count(b"\n") for piece in self._pieces))
+            self._pieces.clear()
+            self._waiting = 0
 
     def _watch(self) -> None:
         if not self._watched:
@@ -155,6 +166,7 @@ class _DirectSink:
         """Write what the sink takes at once; the loop is not kept waiting for the rest."""
         self._write_some()
         self._unwatch()
+        self._drop()
         os.close(self._descriptor)
 
 
