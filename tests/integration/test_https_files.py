@@ -81,6 +81,23 @@ def test_new_files_are_taken_up_and_a_wrong_pair_is_not(
     assert gate.command("certs", "renew", pair.name).returncode == 1
 
 
+def test_the_redirect_lasts_from_the_first_certificate_on(
+    start_foregate: StartForegate, origin: Origin, pair: Pair
+) -> None:
+    key = pair.key.read_bytes()
+    pair.issue()
+    pair.write(pair.certificate.read_bytes(), key)
+    gate = start_foregate(https_configuration(site(pair.name, upstream=origin.url, more=pair.tls), workers=1))
+    gate.wait_serving(1)
+    assert gate.get("/", Host=pair.name)[0] == 307
+    with refused("TLSV1_ALERT_INTERNAL_ERROR"):
+        Visitor(gate.address("https"), pair.ca.root_pem).connect(pair.name)
+    pair.issue()
+    assert gate.command("reload").returncode == 0
+    assert Visitor(gate.address("https"), pair.ca.root_pem).get(pair.name).status == 200
+    assert gate.get("/", Host=pair.name)[0] == 308
+
+
 def test_all_modes_side_by_side_and_changed_by_a_reload(
     start_foregate: StartForegate, origin: Origin, pair: Pair
 ) -> None:
