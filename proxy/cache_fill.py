@@ -33,7 +33,8 @@ from proxy.semantics.fields import FieldLine
 from proxy.telemetry import counters
 
 if TYPE_CHECKING:
-    from proxy.cache_waits import Waiter, Waits
+    from proxy.cache_waiter import Waiter
+    from proxy.cache_waits import Waits
 
 #: Statuses of an app that fails, for which a stale answer stands in (RFC 5861 section 4).
 _FAILURES = frozenset({500, 502, 503, 504})

@@ -9,7 +9,8 @@ lookup -> hit                                answered at once, nothing else happ
 from typing import TYPE_CHECKING
 
 from proxy.cache_answers import misses, passes, send_entry
-from proxy.cache_waits import Waiter, Waits
+from proxy.cache_waiter import Waiter
+from proxy.cache_waits import Waits
 from proxy.caching.front import Entry, Freshness, Front, freshness_of
 from proxy.caching.key import Identity, Pairs, identify
 from proxy.caching.marks import UpstreamState

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.cache_waits import BUSY_TRIES, POLL, Waiter
+from proxy.cache_waiter import Waiter
+from proxy.cache_waits import BUSY_TRIES, POLL
 from proxy.caching.collapse import Flight, Flights, Join
 from proxy.caching.record import Stamp
 from proxy.caching.ring import Put
