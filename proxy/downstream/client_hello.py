@@ -11,6 +11,7 @@ stores is bounded by HELLO_LIMIT.
 import re
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from proxy.downstream import tls_records as tls
@@ -26,6 +27,8 @@ _HOST_NAME: Final = 0
 _LONGEST_NAME: Final = 253
 _LONGEST_METHOD: Final = 20
 _EXTENSION_HEADER: Final = struct.Struct(">HH")
+#: Extensions of which the meaning is remembered: a site has few names, and browsers few lists of protocols.
+_REMEMBERED: Final = 128
 _METHOD: Final = re.compile(rb"[A-Za-z]+")
 _LABEL: Final = rb"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(_LABEL + rb"(?:\." + _LABEL + rb")*")
@@ -61,6 +64,26 @@ class _BrokenHelloError(Exception):
         self.alert = alert
 
 
+def read_whole_client_hello(received: bytes) -> ClientHello | None:
+    """Read a ClientHello that came whole, in one record, and without a fault, as nearly all do.
+
+    Returns None for everything else, of which ClientHelloReader has to make sense.
+    """
+    try:
+        if received[0] != tls.HANDSHAKE or received[1] != 3 or received[5] != tls.CLIENT_HELLO:
+            return None
+        size = received[3] << 8 | received[4]
+        if size > len(received) - tls.RECORD_HEADER_SIZE or size > HELLO_LIMIT - tls.RECORD_HEADER_SIZE:
+            return None
+        if int.from_bytes(received[6:9], "big") != size - _MESSAGE_HEADER_SIZE:
+            return None
+        return _parse(
+            received[: size + tls.RECORD_HEADER_SIZE], tls.RECORD_HEADER_SIZE + _MESSAGE_HEADER_SIZE
+        )
+    except (IndexError, _BrokenHelloError):
+        return None
+
+
 class ClientHelloReader:
     """Collects the octets of one connection until its ClientHello is whole or impossible."""
 
@@ -85,7 +108,7 @@ class ClientHelloReader:
         try:
             body = self._assemble()
             if body is not None:
-                return _parse(body)
+                return _parse(body, 0)
             if len(octets) >= HELLO_LIMIT:
                 raise _BrokenHelloError("the ClientHello is larger than 16 KiB")
         except _BrokenHelloError as broken:
@@ -135,10 +158,10 @@ class ClientHelloReader:
         return end if len(octets) >= end else None
 
 
-def _parse(body: bytes) -> ClientHello:
-    """Read a ClientHello without its message header (RFC 8446 section 4.1.2)."""
+def _parse(body: bytes, start: int) -> ClientHello:
+    """Read a ClientHello from behind its message header at ``start`` to the end (RFC 8446 section 4.1.2)."""
     try:
-        position = _FIXED_SIZE
+        position = start + _FIXED_SIZE
         position += 1 + body[position]  # session id
         position += 2 + (body[position] << 8 | body[position + 1])  # cipher suites
         position += 1 + body[position]  # compression methods
@@ -179,6 +202,7 @@ def _parse_extensions(body: bytes, position: int) -> ClientHello:
     )
 
 
+@lru_cache(_REMEMBERED)
 def _read_server_name(extension: bytes) -> str:
     """Read the one name of the extension, and make it comparable (RFC 6066 section 3)."""
     size = len(extension)
@@ -194,6 +218,7 @@ def _read_server_name(extension: bytes) -> str:
     return name.decode("ascii")
 
 
+@lru_cache(_REMEMBERED)
 def _read_alpn(extension: bytes) -> tuple[bytes, ...]:
     """Read the protocols that the client offers (RFC 7301 section 3.1)."""
     end = len(extension)

@@ -52,7 +52,9 @@ class TlsTransport(TlsSending, asyncio.Protocol):
         """
         self._raw.set_protocol(self)
         self._app = application
-        self._gather(self._stream.take_answers())
+        self._prefix = self._stream.take_answers()
+        self._backlog = []
+        self._flowing = False
         application.connection_made(self)
         if received:
             self.data_received(received)
@@ -67,8 +69,11 @@ class TlsTransport(TlsSending, asyncio.Protocol):
             return
         stream = self._stream
         content = stream.receive(data)
-        if stream.eventful:
-            self._send_answers()
+        if not stream.eventful:
+            if content:
+                self._app.data_received(content)
+            return
+        self._send_answers()
         if content:
             self._app.data_received(content)
         if stream.eventful:
@@ -107,7 +112,8 @@ class TlsTransport(TlsSending, asyncio.Protocol):
         """Send what is left and close_notify, then close; nothing that arrives counts any more."""
         if not self._closing:
             self._mark_closed()
-            self._finish_when_drained()
+            if self._backlog is None:
+                self._finish_drain(b"")
 
     def abort(self) -> None:
         """Close at once; what is not sent yet is lost."""

@@ -18,7 +18,13 @@ from enum import Enum
 from typing import Final, cast
 
 from proxy.deadlines import NEVER, DeadlineWheel
-from proxy.downstream.client_hello import ClientHello, ClientHelloReader, Malformed, NotTls
+from proxy.downstream.client_hello import (
+    ClientHello,
+    ClientHelloReader,
+    Malformed,
+    NotTls,
+    read_whole_client_hello,
+)
 from proxy.downstream.tls import TlsTransport
 from proxy.downstream.tls_contexts import ALPN_PROTOCOLS
 from proxy.downstream.tls_hold import UNAVAILABLE, CertificateSource, HeldConnections, Hold, Refuse
@@ -85,6 +91,7 @@ class TlsHandshake(asyncio.Protocol):
     __slots__ = (
         "_acceptor",
         "_held",
+        "_octets",
         "_peername",
         "_raw",
         "_reader",
@@ -101,7 +108,8 @@ class TlsHandshake(asyncio.Protocol):
         self._peername = peername
         self._raw: asyncio.Transport = cast("asyncio.Transport", None)
         self._stage = _Stage.HELLO
-        self._reader = ClientHelloReader()
+        self._reader: ClientHelloReader | None = None
+        self._octets: bytes | bytearray = b""  # what goes to OpenSSL first
         self._server_name: str | None = None
         self._stream: TlsStream = cast("TlsStream", None)
         self._spare = acceptor.hello_seconds  # what the client has left for its part, in seconds
@@ -130,9 +138,8 @@ class TlsHandshake(asyncio.Protocol):
             case _Stage.HANDSHAKE:
                 self._go_on(data)
             case _Stage.HELD:
-                octets = self._reader.octets
-                octets += data
-                if len(octets) > HELD_OCTETS:
+                self._octets += data
+                if len(self._octets) > HELD_OCTETS:
                     self._raw.pause_reading()
             case _Stage.REFUSED:
                 pass
@@ -160,8 +167,16 @@ class TlsHandshake(asyncio.Protocol):
     # --- hello
 
     def _read_hello(self, data: bytes) -> None:
+        if self._reader is None:
+            hello = read_whole_client_hello(data)
+            if hello is not None:
+                self._octets = data
+                self._greet(hello)
+                return
+            self._reader = ClientHelloReader()
         match self._reader.feed(data):
             case ClientHello() as hello:
+                self._octets = self._reader.octets
                 self._greet(hello)
             case None:
                 return
@@ -191,7 +206,7 @@ class TlsHandshake(asyncio.Protocol):
             return
         self._stage = _Stage.HANDSHAKE
         self._stream = TlsStream(answer, self._acceptor.buffers)
-        self._go_on(self._reader.octets)
+        self._go_on(self._octets)
 
     # --- hold
 
@@ -208,6 +223,7 @@ class TlsHandshake(asyncio.Protocol):
             self._refuse(HandshakeFailure.TOO_MANY_HELD, fatal_alert(UNAVAILABLE.alert))
             return
         self._stage = _Stage.HELD
+        self._octets = bytearray(self._octets)
         self._held = (hold, key)
         acceptor.observer.handshake_held()
         self._spare = max(0.0, self.deadline - acceptor.loop.time())

@@ -16,6 +16,8 @@ ANY_NAME: Final = "*"
 #: The supervisor is asked for a missing certificate at most this often per name (seconds): it issues once for all
 #: who wait, and a flood of handshakes must not become a flood of messages.
 ASK_INTERVAL: Final = 1.0
+#: How long a context is served without asking whether it has grown too old, or keeps better ones from their place.
+READY_SECONDS: Final = 1.0
 _IPV4: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 
 
@@ -57,6 +59,9 @@ class CertificateStore:
         self._uses: Counter[KeyPair] = Counter()
         self._waiting: dict[str, asyncio.Future[ssl.SSLContext | Refuse]] = {}
         self._asked: dict[str, float] = {}
+        #: What ``lookup`` last found for a name, until something changes or for READY_SECONDS.
+        self._ready: dict[str | None, ssl.SSLContext] = {}
+        self._ready_until = 0.0
         self._placeholder: Callable[[str], ssl.SSLContext | None] | None = None
 
     # --- what the supervisor pushes
@@ -67,6 +72,7 @@ class CertificateStore:
         Names are lower-case A-labels, or ANY_NAME for a site for any host. Certificates of names that are not
         listed any more are forgotten; handshakes that wait for one are refused.
         """
+        self._ready = {}
         self._names = dict(names)
         self._default = default
         for name in [name for name in self._pairs if name not in names]:
@@ -94,6 +100,7 @@ class CertificateStore:
 
     def remove(self, name: str) -> None:
         """Forget the certificate of a name; open connections keep theirs."""
+        self._ready = {}
         pair = self._pairs.pop(name, None)
         if pair is None:
             return
@@ -119,13 +126,25 @@ class CertificateStore:
 
     def lookup(self, server_name: str | None) -> ssl.SSLContext | Hold | Refuse:
         """Decide how a client that asks for ``server_name`` (None: it sent no SNI) is greeted."""
+        now = self._clock()
+        if now >= self._ready_until:
+            self._ready = {}
+            self._ready_until = now + READY_SECONDS
+        ready = self._ready.get(server_name)
+        if ready is not None:
+            return ready
         name = self._served_as(server_name)
         if name is None:
             return Refuse()
         pair = self._pairs.get(name)
         if pair is not None:
             try:
-                return self._contexts.get(pair, self._min_version(name))
+                context = self._contexts.get(pair, self._min_version(name))
+                if (
+                    name == server_name or server_name is None
+                ):  # others may be as many as a client can think of
+                    self._ready[server_name] = context
+                return context
             except CertificateError as error:
                 self.remove(name)
                 self._report(name, error)

@@ -68,7 +68,15 @@ class TlsSending(asyncio.Transport):
             except TlsStreamError as exc:
                 self._break(exc)
             return
-        self._write_behind((data,))
+        if (
+            self._prefix is not None
+            and not self._backlog
+            and 0 < len(data) <= RECORD_SIZE
+            and not self._output_ended
+        ):
+            self._write_with_prefix(data)
+        else:
+            self._write_behind((data,))
 
     def writelines(self, list_of_data: Iterable[_Octets]) -> None:
         """Send several pieces: as one record when they are small, else in as few system calls as possible."""
@@ -87,7 +95,8 @@ class TlsSending(asyncio.Transport):
         if not self._output_ended:
             self._output_ended = True
             self._flowing = False
-            self._finish_when_drained()
+            if self._backlog is None:
+                self._finish_drain(b"")
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks, in octets on the wire, at which writing pauses and resumes."""
@@ -114,11 +123,14 @@ class TlsSending(asyncio.Transport):
 
     # --- between the two
 
-    def _gather(self, records: bytes) -> None:
-        """Keep records, and what is written now, until ``_drain`` sends all in one system call."""
-        self._prefix = records
-        self._flowing = False
-        self._backlog = []
+    def _write_with_prefix(self, data: _Octets) -> None:
+        try:
+            self._prefix = (self._prefix or b"") + self._stream.send(data)
+        except TlsStreamError as exc:
+            self._break(exc)
+            return
+        if len(self._prefix) >= WRITE_STEP:
+            self._drain()
 
     def _write_behind(self, pieces: Iterable[_Octets]) -> None:
         """Put pieces behind what waits already, and send what can be sent."""
@@ -159,10 +171,6 @@ class TlsSending(asyncio.Transport):
             del backlog[0]  # few: whoever writes heeds pause_writing
         self._backlog_size -= len(piece)
         return piece
-
-    def _finish_when_drained(self) -> None:
-        if self._backlog is None:
-            self._finish_drain(b"")
 
     def _finish_drain(self, records: bytes) -> None:
         """Send the last records, close_notify with them where all ends, and open the short way otherwise."""

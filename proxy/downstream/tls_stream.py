@@ -100,7 +100,9 @@ class TlsStream:
         except BaseException:
             self._clear()
             raise
-        if buffers.incoming.pending or len(content) == size or not content:
+        if not content:
+            return self._end()
+        if buffers.incoming.pending or len(content) == size:
             return self._read_on(size, [content])
         if size - len(content) > _FRAMING or buffers.outgoing.pending or self._allowance != CONTROL_ALLOWANCE:
             return self._settle(size, [content])
@@ -144,6 +146,12 @@ class TlsStream:
             self._buffers.incoming.write(step)
             contents.append(self._read_on(len(step), []))
         return b"".join(contents)
+
+    def _end(self) -> bytes:
+        """Take note of close_notify; what the peer sent behind it does not count."""
+        self.ended = self.eventful = True
+        self._buffers.incoming.read()
+        return b""
 
     def _read_on(self, size: int, contents: list[bytes]) -> bytes:
         """Read until nothing is left of ``size`` octets; ``contents`` has what was read of them already."""

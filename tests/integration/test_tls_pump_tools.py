@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.downstream.client_hello import ClientHello, ClientHelloReader
+from proxy.downstream.client_hello import ClientHello, read_whole_client_hello
 from tests.fakes.certificates import Authority
 from tests.fakes.tls_server import NAME, PATIENCE, TlsServer, pattern
 
@@ -55,20 +55,18 @@ def test_curl_uploads(server: TlsServer, tmp_path: Path) -> None:
 
 
 def test_the_hello_of_curl_is_understood(authority: Authority) -> None:
-    seen: list[object] = []
+    seen: list[ClientHello | None] = []
 
-    class Watching(ClientHelloReader):
-        def feed(self, received: bytes) -> object:  # type: ignore[override]  # only looks on
-            verdict = super().feed(received)
-            seen.append(verdict)
-            return verdict
+    def watching(received: bytes) -> ClientHello | None:
+        seen.append(read_whole_client_hello(received))
+        return seen[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("proxy.downstream.tls_accept.ClientHelloReader", Watching)
+        patch.setattr("proxy.downstream.tls_accept.read_whole_client_hello", watching)
         with TlsServer(authority) as server:
             curl(server, "/10")
     (hello,) = seen
-    assert isinstance(hello, ClientHello)
+    assert hello is not None
     assert hello.server_name == NAME
     assert b"http/1.1" in hello.alpn
 

@@ -5,10 +5,17 @@ import ssl
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.downstream.client_hello import HELLO_LIMIT, ClientHello, ClientHelloReader, Malformed, NotTls
+from proxy.downstream.client_hello import (
+    HELLO_LIMIT,
+    ClientHello,
+    ClientHelloReader,
+    Malformed,
+    NotTls,
+    read_whole_client_hello,
+)
 from tests.fakes.tls_hello import (
     ALPN,
     SERVER_NAME,
@@ -58,7 +65,10 @@ OPENSSL = {
 
 
 def read(octets: bytes) -> Verdict:
-    return ClientHelloReader().feed(octets)
+    """Read octets that came at once; the short way must agree with the long one or leave it alone."""
+    verdict = ClientHelloReader().feed(octets)
+    assert read_whole_client_hello(octets) in (None, verdict)
+    return verdict
 
 
 def read_in_pieces(octets: bytes, cuts: list[int]) -> Verdict:
@@ -76,6 +86,7 @@ def read_in_pieces(octets: bytes, cuts: list[int]) -> Verdict:
 def test_reads_what_clients_send(name: str) -> None:
     octets, expected = OPENSSL[name]
     assert read(octets) == expected
+    assert read_whole_client_hello(octets) == expected
 
 
 @pytest.mark.parametrize("name", OPENSSL)
@@ -89,6 +100,7 @@ def test_reads_a_hello_with_session_tickets() -> None:
     assert read(records(message(with_tickets))) == ClientHello("app.example.com", ())
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_segments_and_records_may_cut_anywhere(data: st.DataObject) -> None:
     record_size = data.draw(st.integers(1, len(BROWSER)), "octets a record")
@@ -249,6 +261,7 @@ def test_anything_else_is_not_tls(octets: bytes) -> None:
     assert read(octets) == NotTls(plain_http=False)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 3))
 def test_nothing_raises(octets: bytes, prefix: int) -> None:
     octets = (b"", b"\x16\x03\x01", records(message([]))[:44], records(BROWSER)[:60])[prefix] + octets
@@ -284,6 +297,7 @@ def name_that_openssl_reads(octets: bytes) -> str | None:
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # sni_callback and names not ASCII
+@settings(deadline=None)
 @given(st.data())
 def test_never_takes_another_name_than_openssl(data: st.DataObject) -> None:
     original = OPENSSL[data.draw(st.sampled_from(["plain", "ALPN", "TLS 1.2", "browser"]), "hello")][0]

@@ -89,7 +89,7 @@ def test_much_content_in_pieces_of_any_size(world: World, version: ssl.TLSVersio
         octets = wire.client.send(content)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_connections_share_buffers_without_mixing(world: World, data: st.DataObject) -> None:
     wires = [world.wire(data.draw(st.sampled_from([*ssl.TLSVersion][-2:]))) for _ in range(3)]
@@ -255,7 +255,7 @@ def test_records_out_of_place_end_the_stream(
     assert wire.server.error is not None
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(octets=st.binary(min_size=1, max_size=300), before=st.booleans())
 def test_garbage_never_raises_out_of_receive(world: World, octets: bytes, before: bool) -> None:
     wire = world.established()
