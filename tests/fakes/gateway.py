@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Self
 
+from proxy.caching.store import Store
 from proxy.config.loader import parse
 from proxy.config.schema import Config
 from proxy.data_plane import DataPlane, WorkerContext
@@ -18,6 +19,7 @@ from proxy.telemetry.counters import COUNTERS_SIZE, PROCESS_WORDS, SITE_WORDS, S
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.forward import Forward
 
+SECRET: Final = bytes(range(32))
 INSTANCE: Final = "0123456789abcdef"
 #: One request each; a test whose gateway is gone must find none of them alive.
 PER_REQUEST: Final = (ClientConnection, Exchange, Forward, UpstreamConnection)
@@ -28,7 +30,6 @@ _TABLES: Final = {
     "tls": 'mode = "off"',
     "log": 'access = "off"',
     "rate_limit": 'rate = "off"',
-    "cache": 'ttl = "0s"',
 }
 
 
@@ -53,8 +54,9 @@ class Lines:
 class Gateway:
     """A data plane that listens on a free port; `settled` says what it has left behind when all peers are gone."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, cached: bool = False) -> None:
         self.config = config
+        self.store = Store.create(1 << 22, SECRET) if cached else None
         self.sink = Lines()
         self.faults: list[str] = []
         self.words = memoryview(bytearray(COUNTERS_SIZE)).cast("Q")
@@ -62,7 +64,13 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = int(self._listening.getsockname()[1])
-        context = WorkerContext(counters=self.counters, instance=INSTANCE, site_blocks=_BLOCKS)
+        context = WorkerContext(
+            counters=self.counters,
+            instance=INSTANCE,
+            cache=self.store,
+            cache_secret=SECRET if cached else b"",
+            site_blocks=_BLOCKS,
+        )
         self.plane = DataPlane(self._loop, config, context)
         self._log_to_sink()
 
@@ -75,6 +83,8 @@ class Gateway:
         self.plane.stop_accepting()
         await self.plane.drain(0.0)
         await until(lambda: self.open == {})
+        if self.store is not None:
+            self.store.close()
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         self.faults.append(f"{context.get('message')}: {context.get('exception')!r}")

@@ -2,7 +2,8 @@
 
 A transcript is straight-line code (`await client.send(...)`, `await app.request()`), and it is run several times:
 with every message in one piece, octet by octet, and cut at random places that stay the same from run to run. The
-pieces arrive one by one, because after each the event loop, which also serves the gateway, takes its turns.
+pieces arrive one by one, because after each the event loop, which also serves the gateway, takes its turns. Once
+more it is run with the output cache on, which must not be noticed by those who ask for nothing twice.
 """
 
 import asyncio
@@ -20,8 +21,9 @@ from tests.fakes.warped_loop import WarpedLoop, turns
 
 WHOLE: Final = "whole"
 OCTETS: Final = "octet by octet"
-RANDOM: Final = ("cut at random",)
-CUTS: Final = (WHOLE, OCTETS, *RANDOM)
+RANDOM: Final = "cut at random"
+CACHED: Final = "whole, with the cache on"
+CUTS: Final = (WHOLE, OCTETS, RANDOM)
 #: As a gateway writes one: a token, a colon, one space, a value without controls or outer white space.
 _FIELD_LINE: Final = re.compile(
     r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:(?: [!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?| )"
@@ -269,8 +271,9 @@ class App:
 class Play:
     """One run of a transcript: a gateway, its app, and its clients."""
 
-    def __init__(self, cut: str, seed: str) -> None:
+    def __init__(self, cut: str, seed: str, *, cached: bool = False) -> None:
         self.cut = cut
+        self.cached = cached
         self._draw = random.Random(seed)
         self._peers: list[Peer] = []
         self._gateway: Gateway | None = None
@@ -287,7 +290,7 @@ class Play:
         """Start the gateway with one site in front of `app`; `site` and `tables` are lines of proxy.toml."""
         upstream = "" if "upstream =" in site.partition("[[")[0] else f'upstream = "{self.url}"\n'
         text = f"domains = {domains}\n{upstream}{site}"
-        self._gateway = await Gateway(configuration(text, **tables)).__aenter__()
+        self._gateway = await Gateway(configuration(text, **tables), cached=self.cached).__aenter__()
         return self._gateway
 
     @property

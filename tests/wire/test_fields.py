@@ -268,6 +268,7 @@ async def test_hop_by_hop_fields_of_the_app_stay_here(play: Play) -> None:
     assert names == {
         *("Trailer", "Set-Cookie", "Cache-Control", "Server", "X-Accel-Buffering", "Content_Length"),
         *("Content-Length", "Date"),
+        *(("Cache-Status", "X-Cache-Status") if play.cached else ()),
     }
 
 

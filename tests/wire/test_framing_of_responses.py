@@ -323,7 +323,7 @@ async def test_a_connection_is_used_again_only_if_both_sides_keep_it(
 async def test_odd_reason_phrases_and_unknown_statuses_pass(play: Play) -> None:
     client, app = await play.both()
     for line in ("HTTP/1.1 200", "HTTP/1.1 299 Half done \xe4", "HTTP/1.1 404 Nothing here"):
-        await client.send("GET / HTTP/1.1", "Host: a.test")
+        await client.send(f"GET /{line[9:12]} HTTP/1.1", "Host: a.test")
         await app.request()
         await app.send(line, "Content-Length: 0")
         response = await client.response()
