@@ -82,6 +82,13 @@ def _operator_routes(operations: Operations) -> list[Route]:
             )
         return JSONResponse({"generation": outcome.generation, "changes": list(outcome.changes)})
 
+    async def upgrade(_request: Request) -> Response:
+        before = operations.status()
+        fault = await operations.upgrade()
+        if fault:
+            return problem(HTTPStatus.CONFLICT, f"the upgrade was refused, nothing has changed: {fault}")
+        return JSONResponse({"upgrades": before["upgrades"]}, HTTPStatus.ACCEPTED)
+
     return [
         Route(f"{_API}/status", status),
         Route(f"{_API}/sites", sites),
@@ -89,6 +96,7 @@ def _operator_routes(operations: Operations) -> list[Route]:
         Route(f"{_API}/limits", limits),
         Route(f"{_API}/config", configuration),
         Route(f"{_API}/reload", reload, methods=["POST"]),
+        Route(f"{_API}/upgrade", upgrade, methods=["POST"]),
     ]
 
 

@@ -52,3 +52,7 @@ class Operations(Protocol):
     async def reload(self, trigger: str) -> ReloadOutcome:
         """Read the configuration file anew and use it if it is good."""
         ...
+
+    async def upgrade(self) -> str:
+        """Let the program that is installed now take over; return "", or why it cannot."""
+        ...

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Sequence
 from difflib import get_close_matches
+from http import HTTPStatus
 from typing import Final, NoReturn
 from urllib.parse import urlencode
 
 import click
 
 from proxy import __version__
-from proxy.admin.client import NotRunningError
+from proxy.admin.client import AnswerError, Instance, NotRunningError
 from proxy.admin.status_page import status_page
 from proxy.cli.certificates import certs, diagnose, files_can_be_served
 from proxy.cli.instance import (
@@ -39,6 +40,8 @@ _DONE: Final = 0
 _NOT_RUNNING: Final = 3
 _INTERRUPTED: Final = 130
 _RELOAD_PATIENCE: Final = 60.0  # seconds
+_UPGRADE_PATIENCE: Final = 90.0  # seconds, of which the trial start may take 60
+_UPGRADE_LOOK: Final = 0.2  # seconds
 _WATCH_INTERVAL: Final = 2.0  # seconds
 
 
@@ -71,8 +74,8 @@ def cli() -> None:
 def run(config: str | None) -> None:
     """Run Foregate in the foreground until SIGTERM."""
     # Imported here: the other commands should not wait for all that a supervisor needs.
+    from proxy.supervisor.run import run as supervise
     from proxy.supervisor.source import ConfigFile
-    from proxy.supervisor.supervisor import run as supervise
 
     supervise(ConfigFile(file_of(config), os.environ))
 
@@ -106,6 +109,31 @@ def reload(config: str | None) -> None:
         click.echo(fault, err=True)
     expect_ok(answer)
     click.echo("\n".join(lines_of(answer, "changes")) or "nothing has changed")
+
+
+@cli.command()
+@config_option
+def upgrade(config: str | None) -> None:
+    """Replace the running program by the one that is installed now, without losing a request."""
+    instance = instance_of(config, _UPGRADE_PATIENCE)
+    before = instance.request("GET", "/api/v1/status")
+    expect_ok(before)
+    answer = instance.request("POST", "/api/v1/upgrade")
+    if answer.status != HTTPStatus.ACCEPTED:
+        raise AnswerError(answer.detail)
+    now = _upgraded(instance, answer.body["upgrades"])
+    click.echo(f"{before.body['version']} -> {now['version']}, process {now['pid']}")
+
+
+def _upgraded(instance: Instance, before: object) -> dict[str, object]:
+    """Wait until the new program serves with its own workers."""
+    deadline = time.monotonic() + _UPGRADE_PATIENCE
+    while time.monotonic() < deadline:
+        status = instance.request("GET", "/api/v1/status").body
+        if status["upgrades"] != before and not status["upgrading"]:
+            return status
+        time.sleep(_UPGRADE_LOOK)
+    raise AnswerError(f"the new program did not serve within {_UPGRADE_PATIENCE:.0f} seconds; see its log")
 
 
 @cli.command()

@@ -59,6 +59,11 @@ class _Channel:
         self._open = True
         loop.add_reader(end.fileno(), self._readable)
 
+    @property
+    def descriptor(self) -> int:
+        """Return the descriptor of this end."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Close this end, without telling on_closed; what is queued is lost."""
         if not self._open:

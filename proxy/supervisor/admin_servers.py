@@ -38,7 +38,7 @@ class AdminServers:
                 application = operator_application(self._operations, policy, self._routes)
             case Purpose.HTTP | Purpose.HTTPS:
                 return
-        self._servers[endpoint] = AdminServer(application, listener.socket)
+        self._servers[endpoint] = AdminServer(application, listener.socket.dup())  # closed with the server
 
     def withdraw(self, listener: Listener) -> Awaitable[None]:
         """Take a socket out of service now; what is returned closes it after the answers under way.
@@ -50,7 +50,9 @@ class AdminServers:
 
     async def stop(self) -> None:
         """Let answers finish for a moment, and close everything."""
-        await asyncio.gather(*(server.stop() for server in self._servers.values()))
+        servers = list(self._servers.values())
+        self._servers.clear()
+        await asyncio.gather(*(server.stop() for server in servers))
 
     def _policy(self, endpoint: Endpoint) -> AccessPolicy:
         """Ask for the token over TCP; a unix socket's mode is protection enough."""

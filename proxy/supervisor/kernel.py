@@ -10,6 +10,7 @@ _PR_SET_DUMPABLE: Final = 4
 _PR_SET_KEEPCAPS: Final = 8
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_CAP_AMBIENT: Final = 47
+_PR_CAP_AMBIENT_RAISE: Final = 2
 _PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 _CAPABILITY_VERSION_3: Final = 0x20080522
@@ -75,6 +76,21 @@ def limit_capabilities(capability: int) -> bool:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     return bool(kept)
+
+
+def pass_capability_on(capability: int) -> None:
+    """Let the next program of this process keep a capability, if it is there. Raises OSError."""
+    header = _Header(_CAPABILITY_VERSION_3, 0)
+    sets = (_Sets * 2)()
+    if _libc.capget(ctypes.byref(header), ctypes.byref(sets)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if not sets[0].permitted & (1 << capability):
+        return
+    sets[0].inheritable |= 1 << capability
+    if _libc.capset(ctypes.byref(header), ctypes.byref(sets)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def drop_new_connections(listening: socket.socket) -> None:

@@ -13,6 +13,7 @@ from proxy.supervisor.processes import cpu_seconds, resident_bytes
 from proxy.supervisor.rates import Rate
 from proxy.supervisor.reloading import Reloader
 from proxy.supervisor.snapshot import InUse
+from proxy.supervisor.upgrade import Succession
 from proxy.supervisor.worker_process import ExitReason, WorkerProcess
 from proxy.telemetry import counters
 from proxy.telemetry.metrics import Observation, WorkerObservation
@@ -27,13 +28,21 @@ _SERVED_FROM_CACHE = tuple(map(counters.CACHE_OUTCOMES.index, ("HIT", "STALE", "
 class Overview:
     """Look at the parts of the supervisor; changes nothing."""
 
-    def __init__(self, in_use: InUse, ledger: CounterLedger, pool: WorkerPool, reloader: Reloader) -> None:
+    def __init__(
+        self,
+        in_use: InUse,
+        ledger: CounterLedger,
+        pool: WorkerPool,
+        reloader: Reloader,
+        succession: Succession,
+    ) -> None:
         """Describe these parts, from now on; `requests` is to be sampled by the caller."""
         self._in_use = in_use
         self._ledger = ledger
         self._pool = pool
         self._reloader = reloader
-        self._started = time.time()
+        self._started = succession.started
+        self._upgrades = succession.upgrades
         self.requests = Rate()
 
     def observation(self, *, ready: bool) -> Observation:
@@ -70,6 +79,8 @@ class Overview:
             "state": state,
             "user": privileges.current_user(),
             "started": _moment(self._started),
+            "upgrades": self._upgrades,
+            "upgrading": self._pool.has_predecessors,
             "uptime_seconds": round(time.time() - self._started, 1),
             "configuration": {
                 "file": str(self._reloader.file.path),

@@ -9,6 +9,7 @@ from typing import Protocol
 from proxy.control.channel import PackedCommand
 from proxy.control.messages import Command, MostLimited
 from proxy.supervisor.errors import StartError
+from proxy.supervisor.handover import HeldWorker
 from proxy.supervisor.heartbeat import RunningTime
 from proxy.supervisor.listeners import Listener
 from proxy.supervisor.processes import Children, Exit
@@ -26,6 +27,7 @@ from proxy.telemetry.totals import CounterLedger
 _log = process_log.logger("supervisor")
 
 DRAIN_GRACE = 2.0  # seconds that a worker gets beyond its time for draining
+SUCCESSION = 30.0  # seconds after an upgrade in which the former workers wait for all the new ones to serve
 LEAVING_TIME = 8.0  # seconds for a worker to drain that got a SIGTERM of its own
 
 
@@ -81,9 +83,10 @@ class WorkerPool:
         self._register = register
         self._time = RunningTime(clock())
         self._policy = RestartPolicy()
-        self._wanted = 0
+        self._wanted, self._linger = 0, 0.0
         self._slots: dict[int, WorkerProcess] = {}
         self._lingering: list[WorkerProcess] = []
+        self._predecessors: list[WorkerProcess] = []  # another program's, which serve until ours do
         self._delayed: dict[int, asyncio.TimerHandle] = {}
         self._empty = asyncio.Event()
         self._first_ready = asyncio.Event()
@@ -97,22 +100,28 @@ class WorkerPool:
 
     @property
     def lingering(self) -> list[WorkerProcess]:
-        """List the workers that finish what they have."""
-        return list(self._lingering)
+        """List the workers that finish what they have, or are about to."""
+        return [*self._predecessors, *self._lingering]
+
+    @property
+    def has_predecessors(self) -> bool:
+        """Tell whether workers of the program before this one still accept connections."""
+        return bool(self._predecessors)
 
     @property
     def serving(self) -> int:
         """Count the workers that accept connections."""
-        return sum(worker.state is WorkerState.SERVING for worker in self._slots.values())
+        holders = (*self._slots.values(), *self._predecessors)
+        return sum(worker.state is WorkerState.SERVING for worker in holders)
 
     def states(self) -> Mapping[WorkerState, int]:
         """Count all workers by state."""
-        states = Counter(worker.state for worker in (*self._slots.values(), *self._lingering))
+        states = Counter(worker.state for worker in (*self._slots.values(), *self.lingering))
         return {state: states[state] for state in WorkerState}
 
     def resize(self, wanted: int, linger: float) -> None:
         """Fill the slots below `wanted`; workers above finish within `linger` seconds."""
-        self._wanted = wanted
+        self._wanted, self._linger = wanted, linger
         for slot in [slot for slot in self._delayed if slot >= wanted]:
             self._delayed.pop(slot).cancel()
         for slot in [slot for slot in self._slots if slot >= wanted]:
@@ -120,6 +129,16 @@ class WorkerPool:
         for slot in range(wanted):
             if slot not in self._slots and slot not in self._delayed:
                 self._launch(slot)
+
+    def adopt(self, held: HeldWorker) -> None:
+        """Take over a worker of the program before this one, which serves until the slots are filled.
+
+        Raises SharedMemoryError for counters that this program does not understand.
+        """
+        worker = WorkerProcess(held.slot, held.row, self._ledger.adopt(held.region), self._time.now, self)
+        worker.started = held.started
+        worker.adopt(self._loop, self._children, held.pid, held.channel)
+        self._predecessors.append(worker)
 
     def broadcast(self, command: Command | PackedCommand) -> None:
         """Tell every worker that holds a slot."""
@@ -159,6 +178,7 @@ class WorkerPool:
         for timer in self._delayed.values():
             timer.cancel()
         self._delayed.clear()
+        self._retire_predecessors(seconds)
         for worker in self._lingering:
             worker.drain(seconds, DRAIN_GRACE)
         while self._slots:
@@ -179,7 +199,9 @@ class WorkerPool:
     def tick(self) -> None:
         """Judge all workers' signs of life; call it every INTERVAL seconds."""
         now = self._time.tick(self._clock())
-        for worker in [*self._slots.values(), *self._lingering]:
+        if self._predecessors and now > SUCCESSION:
+            self._retire_predecessors(self._linger)
+        for worker in [*self._slots.values(), *self.lingering]:
             if not worker.tick(now):
                 reason = worker.ending.value if worker.ending else "gone"
                 _log.error("killed a worker", extra=_named(worker, reason=reason))
@@ -189,9 +211,15 @@ class WorkerPool:
         self._policy.ready()
         self._first_ready.set()
         _log.info("worker serves", extra=_named(worker))
+        if all(other.state is WorkerState.SERVING for other in self._slots.values()) and not self._delayed:
+            self._retire_predecessors(self._linger)
 
     def worker_leaving(self, worker: WorkerProcess) -> None:
         """Replace a worker that somebody else told to stop."""
+        if worker in self._predecessors:
+            self._predecessors.remove(worker)
+            self._retire(worker, LEAVING_TIME)
+            return
         _log.warning("worker was told to stop by a signal", extra=_named(worker))
         del self._slots[worker.slot]
         self._retire(worker, LEAVING_TIME)
@@ -222,8 +250,11 @@ class WorkerPool:
             if not self._lingering:
                 self._empty.set()
             return
-        del self._slots[worker.slot]
         _log.error("worker ended", extra=_named(worker, ended=str(ended), reason=reason.value))
+        if worker in self._predecessors:
+            self._predecessors.remove(worker)
+            return
+        del self._slots[worker.slot]
         served = None if worker.ready_at is None else self._time.now - worker.ready_at
         self._replace(worker.slot, served, str(ended))
 
@@ -255,6 +286,10 @@ class WorkerPool:
             self._on_hopeless(last)
         elif slot < self._wanted:
             self._delayed[slot] = self._loop.call_later(delay, self._launch, slot)
+
+    def _retire_predecessors(self, seconds: float) -> None:
+        while self._predecessors:
+            self._retire(self._predecessors.pop(), seconds)
 
     def _retire(self, worker: WorkerProcess, seconds: float) -> None:
         self._lingering.append(worker)

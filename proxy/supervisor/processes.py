@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,15 +67,29 @@ class Children:
         Raises StartError when the command cannot be executed.
         """
         inherited = _moved_up(channel.fileno())
+        places = [(os.POSIX_SPAWN_DUP2, inherited, CONTROL_DESCRIPTOR)]
+        try:
+            return self.spawn(command, child_environment(os.environ), places, on_exit)
+        finally:
+            os.close(inherited)
+
+    def spawn(
+        self,
+        command: tuple[str, ...],
+        environment: Mapping[str, str],
+        descriptors: Sequence[tuple[int, int, int]],
+        on_exit: Callable[[Exit], None],
+    ) -> int:
+        """Start a child with `descriptors`, which are actions of posix_spawn, and return its process id.
+
+        Raises StartError when the command cannot be executed.
+        """
         try:
             pid = os.posix_spawn(
                 command[0],
                 command,
-                child_environment(os.environ),
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, inherited, CONTROL_DESCRIPTOR),
-                ],
+                environment,
+                file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), *descriptors],
                 setpgroup=0,  # a Ctrl-C in the terminal is for the supervisor alone
                 setsigmask=(),
                 setsigdef=_RESET_SIGNALS,
@@ -85,10 +99,12 @@ class Children:
                 f"cannot start {command[0]} as this user: {exc.strerror}; "
                 f"install Foregate where the user may read it, or set [server] user"
             ) from exc
-        finally:
-            os.close(inherited)
         self._on_exit[pid] = on_exit
         return pid
+
+    def adopt(self, pid: int, on_exit: Callable[[Exit], None]) -> None:
+        """Tell how a child ends that this process started when it ran another program."""
+        self._on_exit[pid] = on_exit
 
     def reap(self) -> None:
         """Collect every child that has ended, our own and those that fell to PID 1."""

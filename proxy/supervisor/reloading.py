@@ -54,7 +54,7 @@ class Reloader:
         self._in_use = in_use
         self._pool = pool
         self._follow = follow
-        self._lock = asyncio.Lock()
+        self.lock = asyncio.Lock()
         self.watch = FileWatch(in_use.loaded.fingerprint)
         self.lists_watch = FileWatch(in_use.loaded.lists)
         self.results: Counter[bool] = Counter()
@@ -68,7 +68,7 @@ class Reloader:
 
     async def reload(self, trigger: str) -> ReloadOutcome:
         """Read the configuration file and use it if it is good; never raises for a bad one."""
-        async with self._lock:
+        async with self.lock:
             outcome = await self._reload()
         self._file_faults = tuple(outcome.faults)
         self._list_faults = ()  # the lists were read along, and their faults are among those
@@ -80,7 +80,7 @@ class Reloader:
         if self.watch.poll(self.file.fingerprint()) and self.file.digest() != self._in_use.loaded.digest:
             await self.reload("file change")
         if self.lists_watch.poll(list_fingerprints(self._in_use.config)):
-            async with self._lock:
+            async with self.lock:
                 outcome = await self._reload_lists()
             self._list_faults = tuple(outcome.faults)
             self._tell("list change", outcome)

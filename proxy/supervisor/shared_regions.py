@@ -2,9 +2,9 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from proxy.caching.store import Store, create_cache
+from proxy.caching.store import CacheDescriptors, Store, create_cache
 from proxy.config.schema import Config
 from proxy.control.keys import derived_key
 from proxy.control.messages import (
@@ -15,7 +15,10 @@ from proxy.control.messages import (
     LIMITER_LOCKS,
     LIMITER_TABLE,
 )
+from proxy.shared_memory import SharedMemory, SharedMemoryError
 from proxy.supervisor.errors import StartError
+from proxy.supervisor.handover import Handover
+from proxy.traffic import connection_limits
 from proxy.traffic.connection_limits import ConnectionRows
 from proxy.traffic.limiter_table import LimiterTable
 
@@ -29,15 +32,36 @@ class SharedRegions:
     has been reaped, or two that decide without locks could meet.
     """
 
-    def __init__(self, config: Config, limiter: LimiterTable) -> None:
-        """Make everything else, empty; raises ValueError for a cache that is too small for its largest object."""
-        self.secret = secrets.token_bytes(_SECRET_SIZE)
+    def __init__(
+        self, config: Config, limiter: Callable[[], LimiterTable], held: Handover | None = None
+    ) -> None:
+        """Make everything, empty, with the table that `limiter` makes; or go on with what a program has held.
+
+        Memory with another layout, or a cache of another size, is made anew. Raises ValueError for a cache that
+        is too small for its largest object.
+        """
+        self.secret = bytes.fromhex(held.secret) if held else secrets.token_bytes(_SECRET_SIZE)
         largest = max(route.cache.object_size for site in config.sites for route in site.routes)
-        self._cache = create_cache(config.cache.size, largest)
         self.cache_size = config.cache.size
-        self.cache = Store(self._cache, derived_key(self.secret, b"cache"))
-        self.limiter = limiter
-        self.connections = ConnectionRows.create()
+        memory = held.memory if held else {}
+        same_size = held is not None and held.cache_size == self.cache_size
+        self._cache, self.cache = self._opened_cache(memory if same_size else {}, largest)
+        try:
+            self.limiter = LimiterTable.attach(memory[LIMITER_TABLE], memory[LIMITER_LOCKS])
+        except (SharedMemoryError, KeyError):
+            self.limiter = limiter()
+        self.connections, self.keeps_rows = _opened_rows(memory)
+        for unused in set(memory.values()) - set(self.descriptors.values()):
+            os.close(unused)
+
+    def _opened_cache(self, memory: Mapping[str, int], largest: int) -> tuple[CacheDescriptors, Store]:
+        key = derived_key(self.secret, b"cache")
+        try:
+            held = CacheDescriptors(*(memory[name] for name in (CACHE_MEMORY, CACHE_LOCKS, CACHE_LIFE)))
+            return held, Store(held, key)
+        except (SharedMemoryError, KeyError):
+            made = create_cache(self.cache_size, largest)
+            return made, Store(made, key)
 
     @property
     def descriptors(self) -> Mapping[str, int]:
@@ -76,3 +100,12 @@ class SharedRegions:
         self.cache.close()  # and its memory
         os.close(self._cache.locks)
         os.close(self._cache.life)
+
+
+def _opened_rows(memory: Mapping[str, int]) -> tuple[ConnectionRows, bool]:
+    """Count connections on, where that is possible; tell whether rows that were given are still theirs."""
+    try:
+        kind, layout = connection_limits.KIND, connection_limits.LAYOUT
+        return ConnectionRows(SharedMemory.attach(memory[CONNECTION_ROWS], kind, layout=layout)), True
+    except (SharedMemoryError, KeyError):
+        return ConnectionRows.create(), False

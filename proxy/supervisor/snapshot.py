@@ -14,10 +14,12 @@ from proxy.telemetry.totals import CounterLedger
 class InUse:
     """What is in use now: configuration, its number, and the open listening sockets."""
 
-    def __init__(self, loaded: Loaded, listeners: tuple[Listener, ...], ledger: CounterLedger) -> None:
-        """Start with the first configuration, which is number 1."""
+    def __init__(
+        self, loaded: Loaded, listeners: tuple[Listener, ...], ledger: CounterLedger, former: int = 0
+    ) -> None:
+        """Start with the first configuration, which is number 1 or follows the `former` program's."""
         self.listeners: dict[Endpoint, Listener] = {listener.endpoint: listener for listener in listeners}
-        self.generation = 0
+        self.generation = former
         self._ledger = ledger
         self.use(loaded)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from proxy.config.errors import ConfigWarning
+from proxy.config.errors import ConfigError, ConfigWarning
 from proxy.config.files import read_lists
-from proxy.config.loader import load
+from proxy.config.loader import load, parse
 from proxy.config.schema import Config
 from proxy.traffic.firewall import Firewalls, firewalls_of, listed_files
 
@@ -89,6 +89,23 @@ class ConfigFile:
             for found in list_fingerprints(loaded.config)
         )
         return Loaded(loaded.config, loaded.warnings, digest, fingerprint, firewalls, lists)
+
+    def text(self) -> str:
+        """Return what the file holds now, "" while it cannot be read."""
+        try:
+            return self.path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def read_or(self, source: str) -> Loaded:
+        """Parse and validate the file, or what it held a moment ago if it has become faulty since."""
+        try:
+            return self.read()
+        except ConfigError:
+            octets = source.encode()
+            config = parse(octets, path=str(self.path), environ=self._environ)
+            digest = hashlib.sha256(octets).digest()
+            return with_new_lists(Loaded(config, (), digest, self.fingerprint()))
 
     def digest(self) -> bytes | None:
         """Hash what the file holds now; None while it cannot be read."""

@@ -1,13 +1,15 @@
 """What happens before the event loop runs: limits, sockets, storage, and the end of all privileges."""
 
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.supervisor import privileges
 from proxy.supervisor.certificate_wishes import storages
 from proxy.supervisor.errors import StartError
-from proxy.supervisor.listeners import Listener, endpoints, open_all
+from proxy.supervisor.handover import Handover
+from proxy.supervisor.listeners import Endpoint, Listener, endpoints, open_all, open_listener
 from proxy.supervisor.processes import installation, keep_descriptors
 from proxy.supervisor.reloading import log_warnings
 from proxy.supervisor.source import ConfigFile, Loaded
@@ -23,6 +25,7 @@ class Started:
 
     loaded: Loaded
     listeners: tuple[Listener, ...]
+    held: Handover | None = None
 
 
 def start(file: ConfigFile) -> Started:
@@ -53,6 +56,33 @@ def start(file: ConfigFile) -> Started:
     privileges.forbid_core_dumps()
     _warn(file, loaded)
     return Started(loaded, listeners)
+
+
+def resume(file: ConfigFile, held: Handover) -> Started:
+    """Go on where the former program of this process stopped, which a trial has shown to be possible.
+
+    Raises ConfigError or StartError; then nobody serves any more.
+    """
+    loaded = file.read_or(held.source)
+    process_log.configure(loaded.config.log.format, loaded.config.log.level)
+    keep_descriptors()
+    listeners = _held_listeners(endpoints(loaded.config), held)
+    privileges.drop(None)
+    privileges.forbid_core_dumps()
+    _warn(file, loaded)
+    return Started(loaded, listeners, held)
+
+
+def _held_listeners(wanted: tuple[Endpoint, ...], held: Handover) -> tuple[Listener, ...]:
+    """Use the sockets that are open, bind what else is wanted, and close what is not."""
+    sockets = {(one.purpose, one.endpoint): socket.socket(fileno=one.descriptor) for one in held.sockets}
+    kept = []
+    for endpoint in wanted:
+        opened = sockets.pop((endpoint.purpose.value, str(endpoint)), None)
+        kept.append(open_listener(endpoint) if opened is None else Listener(endpoint, opened))
+    for unwanted in sockets.values():
+        unwanted.close()
+    return tuple(kept)
 
 
 def _warn(file: ConfigFile, loaded: Loaded) -> None:

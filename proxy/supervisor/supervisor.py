@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +13,7 @@ from proxy.admin.certificates import certificate_routes
 from proxy.admin.operations import Document, ReloadOutcome
 from proxy.config.diff import redacted
 from proxy.config.schema import Config
-from proxy.control.messages import ReopenLogs, Upstreams
+from proxy.control.messages import ReopenLogs
 from proxy.supervisor.admin_servers import AdminServers
 from proxy.supervisor.cache_desk import CacheDesk
 from proxy.supervisor.certificate_desk import CertificateDesk
@@ -22,30 +21,29 @@ from proxy.supervisor.certificate_wishes import probing_of
 from proxy.supervisor.certificates import Certificates
 from proxy.supervisor.client_watch import ClientWatch
 from proxy.supervisor.cpus import worker_count
-from proxy.supervisor.errors import StartError
 from proxy.supervisor.heartbeat import INTERVAL
 from proxy.supervisor.lasting import kept_running
 from proxy.supervisor.listeners import Listener, Purpose
 from proxy.supervisor.overview import Overview, upstream_documents
 from proxy.supervisor.pool import WorkerPool
-from proxy.supervisor.processes import Children, worker_command
+from proxy.supervisor.processes import Children
 from proxy.supervisor.reloading import Reloader
 from proxy.supervisor.saved_limits import SavedLimitsFile
 from proxy.supervisor.shared_regions import SharedRegions
 from proxy.supervisor.snapshot import InUse
 from proxy.supervisor.source import ConfigFile
-from proxy.supervisor.starting import Started, start
+from proxy.supervisor.starting import Started
+from proxy.supervisor.upgrade import HELD_SIGNALS, Parts, Succession
+from proxy.supervisor.upstream_news import UpstreamNews
 from proxy.supervisor.worker_process import Briefing
 from proxy.telemetry import process_log
 from proxy.telemetry.metrics import render
 from proxy.telemetry.totals import CounterLedger
-from proxy.upstream.addresses import UpstreamMessage
 from proxy.upstream.watch import UpstreamWatch
 
 _log = process_log.logger("supervisor")
 
 _RATE_EVERY = 5  # ticks
-_GATHERING = 0.02  # seconds
 _LAST_HANDSHAKES = 0.1  # seconds for connections that are being established when a drain begins
 
 
@@ -60,10 +58,11 @@ class Supervisor:
         self._hurried = asyncio.Event()
         self._children = Children(self._loop)
         config = started.loaded.config
+        held = started.held
         self._saved_limits = SavedLimitsFile(Path(config.tls.storage))
-        self._regions = SharedRegions(config, self._saved_limits.restored_table())
-        self._ledger = CounterLedger()
-        self._in_use = InUse(started.loaded, started.listeners, self._ledger)
+        self._regions = SharedRegions(config, self._saved_limits.restored_table, held)
+        self._ledger = CounterLedger(held.ledger if held else None)
+        self._in_use = InUse(started.loaded, started.listeners, self._ledger, held.generation if held else 0)
         self._pool = WorkerPool(
             self._children,
             self._ledger,
@@ -80,9 +79,19 @@ class Supervisor:
             self._regions.cache, self._regions.cache_size, self._in_use, self._ledger.totals
         )
         self._reloader = Reloader(file, self._in_use, self._pool, self._follow)
-        self._overview = Overview(self._in_use, self._ledger, self._pool, self._reloader)
-        self._upstreams = UpstreamWatch(self._tell_upstream)
-        self._upstream_news: list[UpstreamMessage] = []
+        parts = Parts(
+            children=self._children,
+            file=file,
+            in_use=self._in_use,
+            regions=self._regions,
+            ledger=self._ledger,
+            pool=self._pool,
+            reloader=self._reloader,
+            problems=self._certificates.problems,
+        )
+        self._succession = Succession(parts, held)
+        self._overview = Overview(self._in_use, self._ledger, self._pool, self._reloader, self._succession)
+        self._upstreams = UpstreamWatch(UpstreamNews(self._pool.broadcast).tell)
         self._clients = ClientWatch(self._in_use, self._ledger)
         self._servers = AdminServers(
             self,
@@ -94,6 +103,7 @@ class Supervisor:
     async def run(self) -> str:
         """Serve until told to end; return "", or why it could not go on."""
         config = self._in_use.config
+        self._succession.adopt()
         self._take_signals()
         self._upstreams.apply(config)
         self._certificates.follow(config)
@@ -155,6 +165,13 @@ class Supervisor:
             return ReloadOutcome(accepted=False, generation=self._in_use.generation, faults=faults)
         return await self._reloader.reload(trigger)
 
+    async def upgrade(self) -> str:
+        """Let the program that is installed now take over; return "", or why it cannot."""
+        fault = "this instance is shutting down" if self._draining else await self._succession.try_out()
+        if not fault:
+            self._spawn(self._make_way())
+        return fault
+
     # Life.
 
     def _take_signals(self) -> None:
@@ -162,6 +179,7 @@ class Supervisor:
             self._loop.add_signal_handler(number, self._terminate)
         self._loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload("SIGHUP")))
         self._loop.add_signal_handler(signal.SIGUSR1, lambda: self._pool.broadcast(ReopenLogs()))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
 
     def _terminate(self) -> None:
         """Drain at the first signal, and hurry at the second."""
@@ -192,6 +210,18 @@ class Supervisor:
         _log.info("listening no more")
         await drained
         self._end("")
+
+    async def _make_way(self) -> None:
+        """Answer what was asked, and become the next program; if that is impossible, go on."""
+        await self._servers.stop()
+        if self._draining:
+            return
+        try:
+            await self._succession.execute()
+        except OSError as exc:
+            _log.error("cannot run the next program", extra=process_log.fields(reason=str(exc)))
+            for listener in self._in_use.listeners.values():
+                self._servers.open(listener)
 
     def _give_up(self, last: str) -> None:
         self._end(f"workers end before they are ready, every time ({last}); the log lines above say why")
@@ -249,16 +279,6 @@ class Supervisor:
             certificates=self._certificates.briefing(),
         )
 
-    def _tell_upstream(self, message: UpstreamMessage) -> None:
-        """Gather what comes within a moment: with a thousand names, one by one would flood the workers."""
-        if not self._upstream_news:
-            self._loop.call_later(_GATHERING, self._tell_upstreams)
-        self._upstream_news.append(message)
-
-    def _tell_upstreams(self) -> None:
-        self._pool.broadcast(Upstreams(tuple(self._upstream_news)))
-        self._upstream_news.clear()
-
     def _follow(self, config: Config, opened: tuple[Listener, ...], removed: tuple[Listener, ...]) -> None:
         """Do what a reload changes beside the workers' snapshot."""
         process_log.configure(config.log.format, config.log.level)
@@ -271,30 +291,3 @@ class Supervisor:
         self._certificates.follow(config)
         self._cache.follow(config)
         self._pool.resize(worker_count(config.server.workers), config.server.linger)
-
-
-def run(file: ConfigFile, command: tuple[str, ...] = worker_command()) -> None:
-    """Run Foregate until it is told to end.
-
-    Raises ConfigError or StartError when it cannot start, StartError when it cannot go on.
-    """
-    _take_signals_early()
-    started = start(file)
-
-    async def supervise() -> str:
-        return await Supervisor(file, started, command).run()
-
-    with asyncio.Runner() as runner:
-        fault = runner.run(supervise())
-    if fault:
-        raise StartError(fault)
-
-
-def _take_signals_early() -> None:
-    """End at once on SIGTERM while there is nothing to drain, and let reloads wait: the file is read anyway.
-
-    The kernel ignores signals to PID 1 that it has no handler for, and they end any other process.
-    """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    for number in (signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)

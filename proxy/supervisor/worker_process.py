@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -146,6 +147,29 @@ class WorkerProcess:
         for listener in briefing.listeners:
             self.listen(listener)
         self.tell(control.Serve())
+
+    def adopt(
+        self, loop: asyncio.AbstractEventLoop, children: Children, pid: int, channel: int | None
+    ) -> None:
+        """Take over a worker that this process started when it ran another program; it serves already.
+
+        One without a channel is about to end.
+        """
+        self.pid = pid
+        self.state = WorkerState.SERVING
+        self.ready_at = self._now
+        self._alive = True
+        children.adopt(pid, self._exited)
+        if channel is None:
+            self._closed("")
+        else:
+            end = socket.socket(fileno=channel)
+            self._channel = SupervisorChannel(loop, end, self._reported, self._closed)
+
+    @property
+    def channel_descriptor(self) -> int | None:
+        """Return the descriptor of the supervisor's end of the channel; None when that is closed."""
+        return None if self._channel is None else self._channel.descriptor
 
     def send(self, command: Command | PackedCommand, descriptors: Sequence[int] = ()) -> None:
         """Tell the worker something; one that is gone, or ends just now, does not hear it."""

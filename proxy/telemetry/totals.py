@@ -34,6 +34,16 @@ class Totals:
         return sum(sum(words[DURATION_BUCKETS:DURATION_SUM]) for words in self.sites.values())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerState:
+    """What ended workers counted, for a program that takes this one's place; words that are 0 are left out."""
+
+    layout: int
+    blocks: Mapping[str, int]
+    process: Sequence[int]
+    sites: Mapping[int, Mapping[int, int]]
+
+
 class CounterLedger:
     """Give each worker a region and each site a block, and add everything up without ever going back.
 
@@ -41,12 +51,14 @@ class CounterLedger:
     own, and finds it again when it comes back.
     """
 
-    def __init__(self) -> None:
-        """Start with no worker, no site and nothing counted."""
+    def __init__(self, former: LedgerState | None = None) -> None:
+        """Start with no worker, and with nothing counted or what a former program of the same layout counted."""
         self._regions: dict[SharedMemory, None] = {}
-        self._blocks: dict[str, int] = {}
-        self._ended_process: list[int] = [0] * PROCESS_WORDS
+        self._blocks: dict[str, int] = dict(former.blocks) if former else {}
+        self._ended_process: list[int] = list(former.process) if former else [0] * PROCESS_WORDS
         self._ended_sites: dict[int, list[int]] = {}
+        for block, words in former.sites.items() if former else ():
+            self._ended_sites[block] = [words.get(n, 0) for n in range(SITE_WORDS)]
 
     def assign(self, names: Iterable[str]) -> Mapping[str, int]:
         """Give every site a block and return all that were given; beyond MAX_SITES they share NO_SITE."""
@@ -55,6 +67,22 @@ class CounterLedger:
                 following = len(self._blocks) + 1
                 self._blocks[name] = following if following < MAX_SITES else NO_SITE
         return dict(self._blocks)
+
+    def state(self) -> LedgerState:
+        """Describe everything but what the living workers hold in their own regions."""
+        sites = {
+            block: {n: count for n, count in enumerate(words) if count}
+            for block, words in self._ended_sites.items()
+        }
+        return LedgerState(
+            layout=COUNTERS_LAYOUT, blocks=dict(self._blocks), process=tuple(self._ended_process), sites=sites
+        )
+
+    def adopt(self, descriptor: int) -> SharedMemory:
+        """Count the region of a worker that another program started; raises SharedMemoryError."""
+        region = SharedMemory.attach(descriptor, COUNTERS_KIND, layout=COUNTERS_LAYOUT)
+        self._regions[region] = None
+        return region
 
     def open(self) -> SharedMemory:
         """Make the region of a new worker."""

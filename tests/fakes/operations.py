@@ -12,13 +12,14 @@ class FakeOperations:
 
     ready: bool = True
     outcome: ReloadOutcome = field(default_factory=lambda: ReloadOutcome(accepted=True, generation=2))
+    upgrade_fault: str = ""
     triggers: list[str] = field(default_factory=list)
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         return f"accept {accept}\n".encode(), "text/plain; version=0.0.4"
 
     def status(self) -> Document:
-        return {"state": "serving"}
+        return {"state": "serving", "upgrades": 0}
 
     def sites(self) -> Sequence[Document]:
         return [{"name": "a.test"}]
@@ -37,3 +38,6 @@ class FakeOperations:
         if self.outcome.generation == 0:
             raise RuntimeError("a fault of ours")
         return self.outcome
+
+    async def upgrade(self) -> str:
+        return self.upgrade_fault

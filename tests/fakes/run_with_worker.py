@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from proxy.errors import ForegateError
+from proxy.supervisor.run import run
 from proxy.supervisor.source import ConfigFile
-from proxy.supervisor.supervisor import run
 
 
 def main() -> None:

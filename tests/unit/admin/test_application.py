@@ -58,7 +58,7 @@ async def test_monitoring_shows_nothing_else(monitoring: Any, path: str) -> None
 @pytest.mark.parametrize(
     ("path", "document"),
     [
-        ("/api/v1/status", {"state": "serving"}),
+        ("/api/v1/status", {"state": "serving", "upgrades": 0}),
         ("/api/v1/sites", [{"name": "a.test"}]),
         ("/api/v1/upstreams", [{"name": "app"}]),
         ("/api/v1/config", {"server": {}}),
@@ -137,3 +137,14 @@ async def test_over_tcp_it_takes_token_and_host(
         assert answer.status == status
     if status == 401:
         assert answer.fields["www-authenticate"] == 'Bearer realm="foregate"'
+
+
+async def test_an_upgrade_is_accepted_or_refused_with_the_reason() -> None:
+    operations = FakeOperations()
+    operator = operator_application(operations, AccessPolicy)
+    answer = await ask(operator, "POST", "/api/v1/upgrade")
+    assert (answer.status, answer.document) == (202, {"upgrades": 0})
+    operations.upgrade_fault = "no such module"
+    answer = await ask(operator, "POST", "/api/v1/upgrade")
+    assert answer.status == 409
+    assert "nothing has changed: no such module" in str(answer.document)
