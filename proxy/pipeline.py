@@ -21,7 +21,7 @@ from proxy.exchange import Exchange
 from proxy.http1.writer import status_line
 from proxy.plans import RequestPlan
 from proxy.semantics.fields import SAFE_METHODS
-from proxy.snapshot import RouteRuntime, Snapshot
+from proxy.snapshot import RouteRuntime, SiteRuntime, Snapshot
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import NO_SITE, WorkerCounters
 from proxy.traffic.limiter import RateLimitStore
@@ -102,7 +102,7 @@ class Pipeline:
             return
         if route.rate is not None and self._is_limited(exchange, route, route.rate):
             return
-        if not origin.is_secure and site.redirects_to_https and not self._came_by_https(exchange):
+        if not origin.is_secure and site.redirects_to_https and not self._stays_on_http(exchange, site):
             self._redirect_to_https(exchange)
             return
         if route.redirect:
@@ -191,11 +191,15 @@ class Pipeline:
         self.refuse(exchange, 429, "Too many requests.", proxy_status="http_request_denied", extra=extra)
         return True
 
-    def _came_by_https(self, exchange: Exchange) -> bool:
-        """Say whether the client already uses https towards a proxy in front of us: a redirect would loop for ever.
+    def _stays_on_http(self, exchange: Exchange, site: SiteRuntime) -> bool:
+        """Say whether a redirect to https would do harm.
 
-        Cloudflare's "Flexible" mode is the usual case (its edge speaks http to us and tells in CF-Visitor).
+        A challenge that the app answers itself cannot follow one: the certificate is what it is for. A client that
+        already uses https towards a proxy in front of us would be redirected for ever; Cloudflare's "Flexible" mode is
+        the usual case (its edge speaks http to us and tells in CF-Visitor).
         """
+        if site.tls.passthrough_challenges and exchange.target.startswith(CHALLENGE_PATH):
+            return True
         fields, snapshot = exchange.fields, exchange.snapshot
         if (
             exchange.downstream.origin.trusted

@@ -161,8 +161,8 @@ class CertificateStore:
         return greeted == asked or (greeted in self._pairs and self._pairs[greeted] == self._pairs.get(asked))
 
     def has(self, name: str) -> bool:
-        """Say whether there is a certificate for a configured name."""
-        return name in self._pairs
+        """Say whether a client that asks for ``name`` would be greeted with a certificate at once."""
+        return self._served_as(name) in self._pairs
 
     def _served_as(self, server_name: str | None) -> str | None:
         """Find the configured name that answers for what a client named."""

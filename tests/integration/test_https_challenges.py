@@ -68,10 +68,13 @@ def test_other_hosts_are_not_answered(gate: Foregate) -> None:
     assert challenge(gate, "local.test")[0] == 308
 
 
-def test_passed_through_challenges_reach_the_app(start_foregate: StartForegate, origin: Origin) -> None:
+@pytest.mark.parametrize("redirects", ["true", "false"])
+def test_passed_through_challenges_reach_the_app(
+    start_foregate: StartForegate, origin: Origin, redirects: str
+) -> None:
     origin.answer = lambda request: OriginResponse(content=f"the app's {request.target}".encode())
     sites = site("passed.test", upstream=origin.url, more="tls = { passthrough_challenges = true }")
-    gate = start_foregate(https_configuration(sites, workers=1, server="redirect_https = false"))
+    gate = start_foregate(https_configuration(sites, workers=1, server=f"redirect_https = {redirects}"))
     gate.wait_serving(1)
     assert challenge(gate, "passed.test") == (200, f"the app's {PATH}".encode())
     (row,) = gate.admin("GET", "/api/v1/certificates")[1]["certificates"]

@@ -83,6 +83,7 @@ async def test_a_site_for_any_host_serves_every_name(wishes: Wishes, pairs: dict
     store.wanted({A: ServedName(), ANY_NAME: ServedName()}, default=ANY_NAME)
     store.set(A, *pairs[A])
     store.set(ANY_NAME, *pairs[B])
+    assert store.has("whatever.test")
     assert context(store.lookup(C)) is store.lookup(None)
     assert store.lookup("127.0.0.1") is store.lookup(C)
     assert store.lookup(A) is not store.lookup(C)
