@@ -32,6 +32,7 @@ class HeldSocket:
     purpose: str
     endpoint: str
     descriptor: int
+    lent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,10 +53,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An open listening socket and the endpoint that it was opened for."""
+    """An open listening socket and the endpoint that it was opened for; `lent` is one that systemd keeps."""
 
     endpoint: Endpoint
     socket: socket.socket
+    lent: bool = False
 
     @property
     def port(self) -> int:
@@ -73,13 +74,13 @@ class Listener:
 
     def turn_away(self) -> None:
         """Ignore who wants to connect from now on, so that the backlog can be emptied and stays so."""
-        if self.endpoint.address is not None:
+        if self.endpoint.address is not None and not self.lent:  # its next user would find it deaf
             with suppress(OSError):  # it only narrows the gap in which a client is reset
                 kernel.drop_new_connections(self.socket)
 
     def withdraw(self) -> None:
         """Remove a unix socket's path, so that nobody finds it any more; connections go on."""
-        if self.endpoint.address is None:
+        if self.endpoint.address is None and not self.lent:
             Path(self.endpoint.path).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -113,6 +114,49 @@ def open_listener(endpoint: Endpoint) -> Listener:
         return Listener(endpoint, _bind(endpoint.address))
     except OSError as exc:
         raise ListenError(_explain(endpoint, exc)) from exc
+
+
+def adopt_lent(
+    wanted: Iterable[Endpoint], lent: Iterable[tuple[str, socket.socket]]
+) -> tuple[list[Listener], list[str]]:
+    """Use sockets that a service manager opened, by the address that they are bound to.
+
+    One whose name is that of a purpose is used for that purpose alone. Returns the listeners, and the addresses
+    of sockets that the configuration does not know, which are closed.
+    """
+    free = list(wanted)
+    adopted: list[Listener] = []
+    unknown: list[str] = []
+    purposes = [purpose.value for purpose in Purpose]
+    for name, opened in lent:
+        bound = opened.getsockname()
+        fits = (
+            one
+            for one in free
+            if _is_at(one, bound) and name in (one.purpose.value, *_others(name, purposes))
+        )
+        endpoint = next(fits, None)
+        if endpoint is None:
+            unknown.append(str(bound))
+            opened.close()
+            continue
+        free.remove(endpoint)
+        opened.setblocking(False)
+        opened.listen(_BACKLOG)
+        adopted.append(Listener(endpoint, opened, lent=True))
+    return adopted, unknown
+
+
+def _others(name: str, purposes: list[str]) -> tuple[str, ...]:
+    """Let a name that says nothing about the purpose stand for any."""
+    return () if name in purposes else (name,)
+
+
+def _is_at(endpoint: Endpoint, bound: object) -> bool:
+    if endpoint.address is None or not isinstance(bound, tuple):
+        return endpoint.address is None and endpoint.path == bound
+    hosts = (endpoint.address.host,) if endpoint.address.host else ("::", "0.0.0.0")  # noqa: S104 (":80")
+    return bound[0] in hosts and bound[1] == endpoint.address.port
 
 
 def open_all(wanted: Iterable[Endpoint]) -> tuple[Listener, ...]:

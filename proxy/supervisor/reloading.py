@@ -14,6 +14,7 @@ from proxy.supervisor.errors import ListenError, StartError
 from proxy.supervisor.listeners import Endpoint, Listener, endpoints, open_all
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.privileges import prepare_storage
+from proxy.supervisor.service_manager import ServiceManager
 from proxy.supervisor.snapshot import InUse
 from proxy.supervisor.source import ConfigFile, FileWatch, Loaded, list_fingerprints, with_new_lists
 from proxy.telemetry import process_log
@@ -47,6 +48,7 @@ class Reloader:
         in_use: InUse,
         pool: WorkerPool,
         follow: Callable[[Config, tuple[Listener, ...], tuple[Listener, ...]], None],
+        service: ServiceManager,
     ) -> None:
         """Use `follow` for all that is not the workers': it gets the configuration and the sockets that were
         opened, and those that it is to close."""
@@ -54,6 +56,7 @@ class Reloader:
         self._in_use = in_use
         self._pool = pool
         self._follow = follow
+        self._service = service
         self.lock = asyncio.Lock()
         self.watch = FileWatch(in_use.loaded.fingerprint)
         self.lists_watch = FileWatch(in_use.loaded.lists)
@@ -69,7 +72,11 @@ class Reloader:
     async def reload(self, trigger: str) -> ReloadOutcome:
         """Read the configuration file and use it if it is good; never raises for a bad one."""
         async with self.lock:
+            self._service.reloading()
             outcome = await self._reload()
+        self._service.reloaded(
+            "configuration reloaded" if outcome.accepted else "reload refused, see the log"
+        )
         self._file_faults = tuple(outcome.faults)
         self._list_faults = ()  # the lists were read along, and their faults are among those
         self._tell(trigger, outcome)

@@ -9,9 +9,10 @@ from proxy.supervisor import privileges
 from proxy.supervisor.certificate_wishes import storages
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.handover import Handover
-from proxy.supervisor.listeners import Endpoint, Listener, endpoints, open_all, open_listener
+from proxy.supervisor.listeners import Endpoint, Listener, adopt_lent, endpoints, open_all, open_listener
 from proxy.supervisor.processes import installation, keep_descriptors
 from proxy.supervisor.reloading import log_warnings
+from proxy.supervisor.service_manager import lent_sockets
 from proxy.supervisor.source import ConfigFile, Loaded
 from proxy.telemetry import process_log
 from proxy.traffic.firewall import listed_files
@@ -38,8 +39,11 @@ def start(file: ConfigFile) -> Started:
     process_log.configure(config.log.format, config.log.level)
     keep_descriptors()
     privileges.raise_descriptor_limit()
-    wanted = endpoints(config)
-    listeners = open_all(endpoint for endpoint in wanted if endpoint.address is not None)
+    lent, unknown = adopt_lent(endpoints(config), lent_sockets(os.environ))
+    for address in unknown:
+        _log.warning("closed a socket that [server] does not name", extra=process_log.fields(address=address))
+    wanted = tuple(one for one in endpoints(config) if one not in [held.endpoint for held in lent])
+    listeners = (*lent, *open_all(endpoint for endpoint in wanted if endpoint.address is not None))
     try:
         storage = Path(config.tls.storage)
         identity = privileges.choose_identity(config.server.user, storage)
@@ -75,12 +79,14 @@ def resume(file: ConfigFile, held: Handover) -> Started:
 
 def _held_listeners(wanted: tuple[Endpoint, ...], held: Handover) -> tuple[Listener, ...]:
     """Use the sockets that are open, bind what else is wanted, and close what is not."""
-    sockets = {(one.purpose, one.endpoint): socket.socket(fileno=one.descriptor) for one in held.sockets}
+    sockets = {
+        (one.purpose, one.endpoint): (socket.socket(fileno=one.descriptor), one.lent) for one in held.sockets
+    }
     kept = []
     for endpoint in wanted:
         opened = sockets.pop((endpoint.purpose.value, str(endpoint)), None)
-        kept.append(open_listener(endpoint) if opened is None else Listener(endpoint, opened))
-    for unwanted in sockets.values():
+        kept.append(open_listener(endpoint) if opened is None else Listener(endpoint, *opened))
+    for unwanted, _ in sockets.values():
         unwanted.close()
     return tuple(kept)
 

@@ -29,6 +29,7 @@ from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.processes import Children
 from proxy.supervisor.reloading import Reloader
 from proxy.supervisor.saved_limits import SavedLimitsFile
+from proxy.supervisor.service_manager import ServiceManager
 from proxy.supervisor.shared_regions import SharedRegions
 from proxy.supervisor.snapshot import InUse
 from proxy.supervisor.source import ConfigFile
@@ -78,7 +79,8 @@ class Supervisor:
         self._cache = CacheDesk(
             self._regions.cache, self._regions.cache_size, self._in_use, self._ledger.totals
         )
-        self._reloader = Reloader(file, self._in_use, self._pool, self._follow)
+        self._service = ServiceManager(os.environ)
+        self._reloader = Reloader(file, self._in_use, self._pool, self._follow, self._service)
         parts = Parts(
             children=self._children,
             file=file,
@@ -110,6 +112,7 @@ class Supervisor:
         self._keep_running(self._upstreams.run)
         self._keep_running(self._certificates.run)
         self._keep_running(self._tick_on)
+        self._spawn(self._service.attend(self._pool.wait_ready))
         for listener in self._in_use.listeners.values():
             self._servers.open(listener)
         self._pool.resize(worker_count(config.server.workers), config.server.linger)
@@ -189,6 +192,7 @@ class Supervisor:
             self._pool.hurry()
             return
         self._draining = True
+        self._service.stopping()
         _log.info("draining", extra=process_log.fields(seconds=self._in_use.config.server.drain_timeout))
         self._spawn(self._drain())
 

@@ -160,6 +160,7 @@ class Succession:
                     purpose=one.endpoint.purpose.value,
                     endpoint=str(one.endpoint),
                     descriptor=one.socket.fileno(),
+                    lent=one.lent,
                 )
                 for one in parts.in_use.listeners.values()
             ),

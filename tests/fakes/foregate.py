@@ -65,6 +65,7 @@ class Foregate:
         *,
         command: Sequence[str] = RUN,
         environ: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.file = folder / "proxy.toml"
         self.file.write_text(config)
@@ -80,6 +81,7 @@ class Foregate:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=pass_fds,
         )
         self.access_log = b""
         self._threads = [
