@@ -43,6 +43,7 @@ class Kind(Enum):
     STORE_DAMAGED = "store-damaged"
     STORE_MODES = "store-modes"
     LOCAL_CA = "local-ca"
+    CLOCK = "clock"
     SETTINGS = "settings"
     NOT_WANTED = "not-configured"
     NO_PREVIOUS = "no-previous"
@@ -221,6 +222,10 @@ SENTENCES: Final[dict[Kind, tuple[str, str]]] = {
     Kind.LOCAL_CA: (
         "No public CA issues certificates for {name}, so the local CA made one, which browsers do not trust.",
         'Trust {path} on your machines, or set mode "self-signed" for the site to silence this.',
+    ),
+    Kind.CLOCK: (
+        "This machine's clock is wrong: the certificate that {name} has just got is dated {when}.",
+        "Set the clock, and keep it right with NTP; renewals come at the wrong time otherwise.",
     ),
     Kind.SETTINGS: (
         "The certificate settings for {name} cannot work: {fault}.",
