@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.admin.access import AccessControl, AccessPolicy
+from proxy.admin.openapi import document
 from proxy.admin.operations import Operations
 from proxy.admin.problem import problem
 
@@ -72,6 +73,9 @@ def _operator_routes(operations: Operations) -> list[Route]:
     async def configuration(_request: Request) -> Response:
         return JSONResponse(operations.configuration())
 
+    async def openapi(_request: Request) -> Response:
+        return JSONResponse(document())
+
     async def reload(_request: Request) -> Response:
         outcome = await operations.reload("admin")
         if not outcome.accepted:
@@ -95,6 +99,7 @@ def _operator_routes(operations: Operations) -> list[Route]:
         Route(f"{_API}/upstreams", upstreams),
         Route(f"{_API}/limits", limits),
         Route(f"{_API}/config", configuration),
+        Route(f"{_API}/openapi.json", openapi),
         Route(f"{_API}/reload", reload, methods=["POST"]),
         Route(f"{_API}/upgrade", upgrade, methods=["POST"]),
     ]
