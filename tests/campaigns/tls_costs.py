@@ -1,10 +1,10 @@
 """What TLS costs: our transport beside uvloop's own and nginx, each in a process of its own.
 
-`python -m tests.campaigns.tls_costs [ROUNDS]` prints, for each, CPU per keep-alive response of 853 octets, per new
-connection with one request, per 10 MB of content, and the resident memory of an idle connection. The three take turns,
-so that a busy machine treats them alike, and the least of all rounds counts. Behind our transport and uvloop's is the
-same application, which answers without reading HTTP; nginx does more, so its figures are there for the order of
-magnitude. Needs nginx, wrk and h2load.
+`python -m tests.campaigns.tls_costs [ROUNDS]` prints, for each, CPU per keep-alive response of 853 octets, per 10 MB of
+content, per connection with one request (resumed, and with a whole handshake), and the resident memory of an idle
+connection. They take turns, so that a busy machine treats them alike, and the least of all rounds counts. Behind our
+transport and uvloop's is the same application, which answers without reading HTTP; nginx does more, so its figures are
+there for the order of magnitude. Needs nginx, wrk and h2load.
 """
 
 import asyncio
@@ -62,6 +62,8 @@ class Answering(asyncio.Protocol):
             self._send()
         else:
             self._transport.write(ANSWER)
+            if b"Connection: close" in data:
+                self._transport.close()
 
     def _send(self) -> None:
         while self._left and not self._paused:
@@ -155,12 +157,11 @@ class Served:
     def _url(self) -> str:
         return f"{'http' if self.kind == 'plain' else 'https'}://127.0.0.1:{self.port}/"
 
-    def keep_alive(self) -> float:
+    def wrk(self, *options: str) -> float:
         """Return CPU microseconds per response on 32 connections."""
         before = self.cpu()
-        output = subprocess.run(
-            ["wrk", "-t1", "-c32", "-d1s", self._url], capture_output=True, text=True
-        ).stdout
+        command = ["wrk", "-t1", "-c32", "-d1s", *options, self._url]
+        output = subprocess.run(command, capture_output=True, text=True).stdout
         found = re.search(r"(\d+) requests in", output)
         assert found
         return (self.cpu() - before) / int(found[1]) * 1e6
@@ -213,6 +214,12 @@ class Served:
         return client
 
 
+def measured(server: Served) -> list[float]:
+    """Measure once all that varies."""
+    figures = [server.wrk(), server.large(), server.wrk("-H", "Connection: close")]
+    return [*figures, server.new_connections() if server.kind != "plain" else 0.0]
+
+
 def main(rounds: int) -> None:
     """Measure, and print one line for each server."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -222,19 +229,19 @@ def main(rounds: int) -> None:
         pair = Authority(folder).pair(NAME)
         (folder / "pair.pem").write_bytes(pair.chain + pair.key)
         servers = [Served(kind, folder) for kind in ("ours", "uvloop", "nginx", "plain")]
-        idle = {server.kind: server.idle() for server in servers}
-        least: dict[str, list[float]] = {}
-        for _ in range(rounds):
+        try:
+            idle = {server.kind: server.idle() for server in servers}
+            least = {server.kind: measured(server) for server in servers}
+            for _ in range(rounds - 1):
+                for server in servers:
+                    pairs = zip(least[server.kind], measured(server), strict=True)
+                    least[server.kind] = [min(pair) for pair in pairs]
+        finally:
             for server in servers:
-                figures = [server.keep_alive(), server.large()]
-                figures.append(server.new_connections() if server.kind != "plain" else 0.0)
-                known = least.setdefault(server.kind, figures)
-                least[server.kind] = [min(pair) for pair in zip(known, figures, strict=True)]
-        for server in servers:
-            server.close()
-    print("server    µs/response  ms/10 MB  µs/new connection  KB/idle connection")
-    for kind, (response, large, new) in least.items():
-        print(f"{kind:8} {response:12.1f} {large:9.2f} {new:18.0f} {idle[kind]:19.1f}")
+                server.close()
+    print("server    µs/response  ms/10 MB  µs/resumed connection  µs/new connection  KB/idle connection")
+    for kind, (response, large, resumed, new) in least.items():
+        print(f"{kind:8} {response:12.1f} {large:9.2f} {resumed:22.0f} {new:18.0f} {idle[kind]:19.1f}")
 
 
 if __name__ == "__main__":
