@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -33,8 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def _collector_at_rest() -> Iterator[None]:
-    """Set everything aside that is there already, so that what a transcript leaves behind is found quickly."""
-    gc.collect()
+    """Set everything aside that is there already, so that what a transcript leaves behind is found quickly.
+
+    What other modules left to the collector is not for a transcript to answer for.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     gc.freeze()
     gc.disable()
     yield
@@ -80,4 +86,11 @@ async def whole(request: pytest.FixtureRequest, _no_collector: None) -> AsyncIte
 async def warped(request: pytest.FixtureRequest, _no_collector: None) -> AsyncIterator[Play]:
     """Run the transcript once, on a clock that can be put forward with pass_time()."""
     async for one in _run(WHOLE, request.node.name):
+        yield one
+
+
+@pytest.fixture
+async def cached(request: pytest.FixtureRequest, _no_collector: None) -> AsyncIterator[Play]:
+    """Run the transcript once, with the cache on."""
+    async for one in _run(WHOLE, request.node.name, cached=True):
         yield one
