@@ -12,12 +12,13 @@ from autocert.certificate import Certificate
 from autocert.client import DISK_SECONDS
 from autocert.clock import Clock
 from autocert.errors import AutocertError, StorageError
-from autocert.explain import explain, is_unanswered, wait_of
+from autocert.explain import explain, is_unanswered, moment, wait_of
 from autocert.files import Signature
 from autocert.issuance import Issuer
-from autocert.problem import Problem
+from autocert.problem import Kind, Problem
+from autocert.problem import problem as problem_of
 from autocert.record import Record
-from autocert.renewal import Backoff, rest_after_success
+from autocert.renewal import Backoff, clock_is_wrong, rest_after_success
 from autocert.settings import Settings, Wanted
 from autocert.shelf import Damage
 from autocert.storage import Lock, Storage
@@ -113,8 +114,13 @@ class Attempts:
     async def _kept(
         self, wanted: Wanted, certificate: Certificate, record: Record, damage: tuple[Damage, ...]
     ) -> Outcome:
-        rest = rest_after_success(certificate.lifetime, self._clock.wall())
-        done = Record(names=wanted.names, kept=record.kept, backoff=rest)
+        now = self._clock.wall()
+        rest = rest_after_success(certificate.lifetime, now)
+        problem = None
+        if clock_is_wrong(certificate.lifetime, now):
+            ours, theirs = moment(now), moment(certificate.not_before)
+            problem = problem_of(Kind.CLOCK, wanted.names[0], when=theirs, ours=ours)
+        done = Record(names=wanted.names, kept=record.kept, backoff=rest, problem=problem)
         try:
             signature = await self._disk(partial(self._storage.save, wanted.ident, certificate))
             await self._disk(partial(self._storage.save_record, wanted.ident, done))

@@ -48,6 +48,12 @@ class Certificate:
         """Return what the renewal rules need of it."""
         return Lifetime(self.fingerprint, self.not_before, self.not_after)
 
+    def is_later_than(self, other: "Certificate", now: float) -> bool:
+        """Tell which of two was stored later; by the CA's dates when one was stored in what is the future now."""
+        if max(self.stored_at, other.stored_at) <= now:
+            return self.stored_at > other.stored_at
+        return self.not_before > other.not_before
+
     def covers(self, names: Iterable[str]) -> bool:
         """Tell whether it is valid for every one of the names."""
         return set(names) <= set(self.names)

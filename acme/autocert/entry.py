@@ -42,6 +42,7 @@ class Entry:
         "_ended",
         "certificate",
         "checking",
+        "origin",
         "record",
         "signature",
         "stand_ins",
@@ -53,7 +54,7 @@ class Entry:
     )
 
     def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
+        self.want(wanted)
         self.certificate: Certificate | None = None
         self.signature: Signature | None = None
         self.record = Record(names=wanted.names)
@@ -68,10 +69,11 @@ class Entry:
         self.waiters = 0
         self._ended = asyncio.Event()
 
-    @property
-    def origin(self) -> str:
-        """Return the origin that its certificate ought to have."""
-        return LOCAL if self.wanted.is_local else self.wanted.authority.url
+    def want(self, wanted: Wanted) -> None:
+        """Want the same names under these settings."""
+        self.wanted = wanted
+        # Where its certificate ought to come from; asked for at every look, so worked out once.
+        self.origin = LOCAL if wanted.is_local else wanted.authority.url
 
     def serving(self, name: str) -> Certificate | None:
         """Return what is served for the name, a certificate past its date included."""
@@ -102,7 +104,7 @@ class Entry:
         certificate = self.certificate
         if certificate is None or self.checking is not None or self.task is not None:
             return NEVER
-        if self.wanted.is_local or not certificate.ari_id or certificate.origin != self.origin:
+        if self.origin == LOCAL or not certificate.ari_id or certificate.origin != self.origin:
             return NEVER
         if self.record.window_of != certificate.fingerprint:
             return now

@@ -83,7 +83,7 @@ class Autocert:
                 if entry is None:
                     self._admit(one, stored[ident])
                 elif entry.wanted != one:
-                    entry.wanted = one
+                    entry.want(one)
                     # What failed under other settings may work now.
                     lifted = entry.record.backoff.lifted(forgets=True)
                     entry.record = replace(entry.record, backoff=lifted, problem=None)
@@ -191,8 +191,7 @@ class Autocert:
         entry = Entry(wanted)
         found = stored.found
         entry.unreadable = stored.error
-        backoff = stored.record.backoff.at(self._clock.wall())
-        entry.record = replace(stored.record, names=wanted.names, backoff=backoff, removed_at=0.0, kept=False)
+        entry.record = replace(stored.record, names=wanted.names, removed_at=0.0, kept=False)
         self._watch.entries[wanted.ident] = entry
         if stored.error is not None:
             self._reports.storage(stored.error)

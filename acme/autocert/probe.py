@@ -47,7 +47,7 @@ async def probe(name: str, address: str, port: int, token: str, expected: str) -
             if _leads_to_https(reply, name):
                 reply = await _ask(name, address, 443, PREFIX + token, tls=True)
     except (OSError, TimeoutError, ssl.SSLError) as exc:
-        words = f"{address}: {exc or 'no answer in time'}"
+        words = f"{address}: {str(exc) or 'no answer in time'}"
         return Probe(address, Answered.NOT_AT_ALL, words, here, elsewhere)
     if expected.encode() in reply:
         return Probe(address, Answered.BY_US, "", here, elsewhere)

@@ -163,14 +163,20 @@ class Backoff:
         return replace(self, since=self.since + seconds, until=self.until + seconds)
 
 
+def clock_is_wrong(lifetime: Lifetime, now: float) -> bool:
+    """Tell whether a certificate that was issued just now is dated as if it had not been."""
+    return not lifetime.not_before - DAY <= now <= lifetime.not_before + max(lifetime.span / 4, DAY / 12)
+
+
 def rest_after_success(lifetime: Lifetime, now: float) -> Backoff:
     """Return the wait after a certificate was had.
 
     Whatever the dates in it, the CA's window or our clock say, the next is not ordered before a twentieth of the
     lifetime, or 6 hours, has passed: a renewal that names its predecessor counts against no limit, so nothing
-    else would end a loop.
+    else would end a loop. With a wrong clock every certificate may look due, and a day is waited.
     """
-    return Backoff(since=now, until=now + min(SPREAD * lifetime.span, LONGEST_REST))
+    rest = DAY if clock_is_wrong(lifetime, now) else min(SPREAD * lifetime.span, LONGEST_REST)
+    return Backoff(since=now, until=now + rest)
 
 
 def _delay(steps: Sequence[float], failures: int, retry_after: float | None, key: str) -> float:

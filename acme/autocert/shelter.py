@@ -81,7 +81,9 @@ class Shelter:
     def _stored(self, ident: str, now: float) -> Stored:
         try:
             found = self._storage.load(ident, now)
-            return Stored(found, self._storage.load_record(ident, now))
+            record = self._storage.load_record(ident, now)
+            # Seen from now, once: a wait that begins in the future comes from a clock that was ahead.
+            return Stored(found, replace(record, backoff=record.backoff.at(now)))
         except StorageError as error:
             return Stored(Found(None), Record(), error)
 

@@ -196,10 +196,10 @@ class Watch:
                 self._reports.local_ca(entry.wanted.names[0], self._issuer.root_path)
         if outcome.unsaved is not None:
             self._reports.storage(outcome.unsaved)
-        if outcome.error is not None and outcome.record.problem is not None:
+        if outcome.record.problem is not None and (outcome.error is not None or certificate is not None):
             self._reports.problem(entry.wanted.names, outcome.record.problem)
-            if isinstance(outcome.error, StorageError):
-                self._reports.storage(outcome.error)
+        if isinstance(outcome.error, StorageError):
+            self._reports.storage(outcome.error)
 
     # Renewal windows
 
@@ -278,13 +278,13 @@ class Watch:
             return
         theirs, ours = stored.found.value, entry.certificate
         self._reports.damage(entry.wanted.names[0], stored.found.damage, served=ours is not None)
-        if theirs is not None and (ours is None or theirs.stored_at >= ours.stored_at):
-            entry.signature = stored.found.signature
+        if theirs is not None and ours is not None and theirs.fingerprint == ours.fingerprint:
+            entry.signature, entry.unsaved = stored.found.signature, None
+        elif theirs is not None and (ours is None or theirs.is_later_than(ours, self._clock.wall())):
             entry.unsaved = None
-            if ours is None or theirs.fingerprint != ours.fingerprint:
-                entry.record = replace(stored.record, names=entry.wanted.names, removed_at=0.0)
-                self.adopt(entry, theirs, stored.found.signature)
-                entry.tell_waiters()
+            entry.record = replace(stored.record, names=entry.wanted.names, removed_at=0.0)
+            self.adopt(entry, theirs, stored.found.signature)
+            entry.tell_waiters()
         elif ours is not None:
             await self._save(entry)
 

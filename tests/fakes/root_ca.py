@@ -12,12 +12,16 @@ from autocert.certificate import alternative_names
 
 
 class TestCa:
-    """A root that signs whatever it is asked to."""
+    """A root that signs whatever it is asked to, the same way each time when `now` is given."""
 
     __test__ = False
 
     def __init__(self, name: str = "test CA", now: float | None = None) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._count = 0
+        is_fixed = now is not None
+        self._key = (
+            ec.derive_private_key(7, ec.SECP256R1()) if is_fixed else ec.generate_private_key(ec.SECP256R1())
+        )
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._now = now
         builder = self._begun(self._key.public_key(), self._name, 0, 3650 * 86400.0)
@@ -33,7 +37,9 @@ class TestCa:
             encipher_only=False,
             decipher_only=False,
         )
-        self._root = builder.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
+        self._root = builder.add_extension(usage, critical=True).sign(
+            self._key, hashes.SHA256(), ecdsa_deterministic=True
+        )
         self.root_pem = self._root.public_bytes(serialization.Encoding.PEM)
 
     def issue(
@@ -61,20 +67,22 @@ class TestCa:
         builder = builder.add_extension(alternative_names(names), critical=True).add_extension(
             x509.BasicConstraints(ca=False, path_length=None), critical=True
         )
-        leaf = builder.sign(self._key, hashes.SHA256())
+        leaf = builder.sign(self._key, hashes.SHA256(), ecdsa_deterministic=True)
         return leaf.public_bytes(serialization.Encoding.PEM) + self.root_pem
 
     def _begun(
         self, public_key: keys.PublicKey, subject: x509.Name, begins: float, lasts: float
     ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC).timestamp() if self._now is None else self._now
+        self._count += 1
+        serial = x509.random_serial_number() if self._now is None else (1 << 100) + self._count
         start = datetime.datetime.fromtimestamp(now + begins, datetime.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(public_key)
-            .serial_number(x509.random_serial_number())
+            .serial_number(serial)
             .not_valid_before(start)
             .not_valid_after(start + datetime.timedelta(seconds=lasts))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from autocert import keys
@@ -42,6 +43,7 @@ class SimOrder:
     status: str = "pending"
     processing: int = 0
     chain: bytes = b""
+    ari_id: str = ""
     answered: set[str] = field(default_factory=set)
 
 
@@ -103,6 +105,19 @@ class SimCa:
         assert isinstance(public_key, keys.PublicKey)
         begins = self.now - self._born
         order.chain = self._root.sign(public_key, list(order.names), begins=begins, lasts=self.lifetime)
+        order.ari_id = _ari_id(order.chain)
+
+
+class SeededKeys:
+    """Stands in for `autocert.keys.new_key`: always the same keys in the same order, as a simulation needs."""
+
+    def __init__(self, seed: int) -> None:
+        self._next = 1000 * seed + 100
+
+    def new_key(self, key_type: str) -> keys.PrivateKey:
+        """Return the next key."""
+        self._next += 1
+        return ec.derive_private_key(self._next, ec.SECP256R1())
 
 
 class SimConnection:
@@ -217,7 +232,7 @@ class SimConnection:
         if not self._ca.ari:
             return None, None
         for order in self._ca.orders.values():
-            if order.chain and _ari_id(order) == ari_id:
+            if order.ari_id == ari_id:
                 leaf = x509.load_pem_x509_certificate(order.chain)
                 begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
                 start = begins + self._ca.renewal_share * (ends - begins)
@@ -247,8 +262,8 @@ class SimConnection:
         )
 
 
-def _ari_id(order: SimOrder) -> str:
-    leaf = x509.load_pem_x509_certificate(order.chain)
+def _ari_id(chain: bytes) -> str:
+    leaf = x509.load_pem_x509_certificate(chain)
     authority = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     assert authority is not None
     serial = leaf.serial_number.to_bytes(leaf.serial_number.bit_length() // 8 + 1, "big")

@@ -38,6 +38,15 @@ def test_any_tool_can_read_the_stored_file() -> None:
     assert x509.load_pem_x509_certificates(made(["a.example.com"]).sealed())[0].serial_number
 
 
+def test_the_later_stored_one_is_known_whatever_the_clock_did() -> None:
+    old, new = made(["a.example.com"]), replace(made(["a.example.com"], begins=0.0), stored_at=NOW + 10)
+    assert new.is_later_than(old, NOW + 20)
+    assert not old.is_later_than(new, NOW + 20)
+    from_the_future = replace(old, stored_at=NOW + 1e7)
+    assert new.is_later_than(from_the_future, NOW + 20)
+    assert not from_the_future.is_later_than(new, NOW + 20)
+
+
 def test_keys_are_not_shown() -> None:
     assert "PRIVATE" not in repr(made(["a.example.com"]))
 
@@ -77,7 +86,7 @@ def test_a_key_of_another_certificate_is_refused() -> None:
 def test_a_chain_that_does_not_hang_together_is_refused() -> None:
     key, chain = CA.issue(["a.example.com"])
     leaf = chain.removesuffix(CA.root_pem)
-    assert "hang together" in refused(key, leaf + TestCa("test CA", now=NOW).root_pem)
+    assert "hang together" in refused(key, leaf + TestCa("test CA").root_pem)
     assert "hang together" in refused(key, leaf + leaf)
 
 
