@@ -28,6 +28,7 @@ _log = process_log.logger("supervisor")
 
 CONTROL_DESCRIPTOR: Final = 3  # where a worker finds its end of the control channel
 _FIRST_FREE: Final = 10
+_LAST_STANDARD: Final = 2
 _RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 # A worker faces the network: it gets what it needs to run, not the secrets that the environment may hold.
@@ -125,6 +126,16 @@ class Children:
     def close(self) -> None:
         """Stop taking SIGCHLD."""
         self._loop.remove_signal_handler(signal.SIGCHLD)
+
+
+def open_standard_descriptors() -> None:
+    """Open /dev/null in the place of a standard descriptor that is closed.
+
+    Else the next socket would take its number: what is printed would go there, and libuv refuses to close it.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+        os.set_inheritable(opened, True)
+    os.close(opened)
 
 
 def keep_descriptors() -> None:

@@ -1,6 +1,7 @@
 """Reloading: all of a new configuration or nothing of it."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -9,6 +10,7 @@ from proxy.config.diff import changes
 from proxy.config.errors import ConfigError
 from proxy.config.schema import Config
 from proxy.control.messages import Unlisten
+from proxy.supervisor.certificate_files import check_pairs
 from proxy.supervisor.certificate_wishes import storages
 from proxy.supervisor.errors import ListenError, StartError
 from proxy.supervisor.listeners import Endpoint, Listener, endpoints, open_all
@@ -123,6 +125,9 @@ class Reloader:
             loaded = await asyncio.to_thread(self.file.read)
         except ConfigError as exc:
             return self._refused(str(fault) for fault in exc.faults)
+        unusable, _ = await asyncio.to_thread(check_pairs, loaded.config, time.time())
+        if unusable:
+            return self._refused(map(str, unusable))
         wanted = endpoints(loaded.config)
         try:
             for storage in storages(loaded.config):

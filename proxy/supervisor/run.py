@@ -7,7 +7,7 @@ import sys
 
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.handover import HANDOVER, TRIAL, read
-from proxy.supervisor.processes import worker_command
+from proxy.supervisor.processes import open_standard_descriptors, worker_command
 from proxy.supervisor.source import ConfigFile
 from proxy.supervisor.starting import resume, start
 from proxy.supervisor.supervisor import Supervisor
@@ -20,6 +20,7 @@ def run(file: ConfigFile, command: tuple[str, ...] = worker_command()) -> None:
 
     Raises ConfigError or StartError when it cannot start, StartError when it cannot go on.
     """
+    open_standard_descriptors()
     tried = handed_over(os.environ, TRIAL)
     if tried is not None:
         try_out(file, tried, command)

@@ -56,6 +56,13 @@ BAD_FILES = {
     "no site": (configuration("http://127.0.0.1:9").partition("[[site]]")[0], "site"),
     "half written": (configuration("http://127.0.0.1:9")[:-20], "proxy.toml"),
     "missing": (None, "proxy.toml"),
+    "certificate that cannot be read": (
+        configuration("http://127.0.0.1:9")
+        .replace('mode = "off"', 'mode = "files"\ncertificate = "nowhere.pem"\nprivate_key = "nowhere.key"')
+        .replace('["*"]', '["a.test"]')
+        .replace("https = []", 'https = ["127.0.0.1:0"]'),
+        "nowhere.pem",
+    ),
 }
 
 

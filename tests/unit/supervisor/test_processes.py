@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -148,3 +149,18 @@ def test_what_a_process_uses() -> None:
 
 def test_everything_that_a_worker_needs_is_there() -> None:
     assert all(path.exists() for path in installation())
+
+
+STANDARD = """
+import os, sys
+os.close(0), os.close(1)
+from proxy.supervisor.processes import open_standard_descriptors
+open_standard_descriptors()
+free = os.open("/", os.O_RDONLY)
+sys.stderr.write(f"{os.readlink('/proc/self/fd/0')} {os.readlink('/proc/self/fd/1')} {free > 2}")
+"""
+
+
+def test_closed_standard_descriptors_lead_nowhere() -> None:
+    said = subprocess.run([sys.executable, "-c", STANDARD], capture_output=True, text=True, check=True).stderr
+    assert said == "/dev/null /dev/null True"
