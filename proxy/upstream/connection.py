@@ -133,7 +133,6 @@ class UpstreamConnection(ResponseReader):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; the pool hands the connection to whoever waits for it."""
         self._transport = cast("asyncio.Transport", transport)
-        self.pool.made()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the handler, if there is one, and the pool."""

@@ -146,13 +146,21 @@ class Pool:
         connection.wait_idle(self.loop.time())
         self._idle.append(connection)
 
-    def made(self) -> None:
-        """Count a connection that was just made."""
+    def _made(self, connection: UpstreamConnection) -> None:
+        """Count a connection that was just made.
+
+        Not before its maker has got hold of it: a connection whose making is cancelled at the last moment is closed
+        by the event loop, and nobody is told that it was lost.
+        """
+        connection.is_counted = True
         self._open += 1
         self._context.counters.add(counters.UPSTREAM_OPENED)
 
     def lost(self, connection: UpstreamConnection) -> None:
         """Forget a closed connection."""
+        if not connection.is_counted:
+            return
+        connection.is_counted = False
         self._open -= 1
         self._context.counters.add(counters.UPSTREAM_CLOSED)
         with contextlib.suppress(ValueError):
@@ -207,11 +215,14 @@ class Pool:
         try:
             async with asyncio.timeout(attempt.timeout):
                 connection = await self._make()
+            if not connection.is_usable:
+                raise ConnectionResetError(errno.ECONNRESET, "closed at once")
         except (OSError, TimeoutError, ssl.SSLError) as exc:
             waiter, attempt.waiter = attempt.waiter, None
             if waiter is not None:
                 waiter.not_connected(self._fault(exc, attempt.timeout))
             return
+        self._made(connection)
         waiter, attempt.waiter = attempt.waiter, None
         if waiter is not None:
             waiter.connected(connection)

@@ -62,6 +62,7 @@ class ResponseReader(asyncio.Protocol):
         "deadline",
         "filed_tick",
         "idle_since",
+        "is_counted",
         "keepalive",
         "octets",
         "pool",
@@ -88,6 +89,7 @@ class ResponseReader(asyncio.Protocol):
         self.octets = 0  # of the current response, head included
         self.reused = False
         self.idle_since = 0.0
+        self.is_counted = False  # by the pool
         self.deadline = NEVER
         self.filed_tick = 0
 

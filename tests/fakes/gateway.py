@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Self
 
@@ -19,6 +20,7 @@ from proxy.telemetry.counters import COUNTERS_SIZE, PROCESS_WORDS, SITE_WORDS, S
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.forward import Forward
 
+PATIENCE: Final = 10.0  # seconds
 SECRET: Final = bytes(range(32))
 INSTANCE: Final = "0123456789abcdef"
 #: One request each; a test whose gateway is gone must find none of them alive.
@@ -158,7 +160,10 @@ class Gateway:
 
 async def until(predicate: Callable[[], object]) -> None:
     """Turn the loop until something is so, which it becomes by what other tasks and transports do."""
-    while not predicate():  # noqa: ASYNC110 (what changes are plain numbers: there is no event to wait for)
+    patience = time.monotonic() + PATIENCE  # the loop's own clock may be ahead
+    while not predicate():
+        if time.monotonic() > patience:
+            raise TimeoutError("what was waited for has not come")
         await asyncio.sleep(0)
 
 

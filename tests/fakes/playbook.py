@@ -254,14 +254,22 @@ class App:
             sock, _ = await asyncio.get_running_loop().sock_accept(self._listening)
         return self._play.peer(sock)
 
+    def waiting(self) -> list[socket.socket]:
+        """Take the connections that wait to be accepted, as plain sockets."""
+        sockets: list[socket.socket] = []
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listening.accept()
+                sock.setblocking(False)
+                sockets.append(sock)
+        return sockets
+
     def nobody_came(self) -> bool:
         """Say whether no connection waits to be accepted."""
-        try:
-            sock, _ = self._listening.accept()
-        except BlockingIOError:
-            return True
-        sock.close()
-        return False
+        sockets = self.waiting()
+        for sock in sockets:
+            sock.close()
+        return not sockets
 
     def close(self) -> None:
         """Listen no more: connections are refused from now on."""
@@ -274,6 +282,8 @@ class Play:
     def __init__(self, cut: str, seed: str, *, cached: bool = False) -> None:
         self.cut = cut
         self.cached = cached
+        #: Tasks that are cancelled leave cycles behind, and so does a fetch for the cache with its request.
+        self.leaves_cycles = cached
         self._draw = random.Random(seed)
         self._peers: list[Peer] = []
         self._gateway: Gateway | None = None

@@ -1,6 +1,19 @@
 """An event loop whose clock can be put forward, for real sockets under deadlines of any length."""
 
 import asyncio
+import asyncio.selector_events
+from typing import Any
+
+
+class _Transport(asyncio.selector_events._SelectorSocketTransport):  # type: ignore[name-defined,misc]  # private
+    """Tells of a connection that is gone as the workers' loop does: by connection_lost, not from write_eof."""
+
+    def write_eof(self) -> None:
+        """End the sending direction."""
+        try:
+            super().write_eof()
+        except OSError as error:
+            self._fatal_error(error)
 
 
 class WarpedLoop(asyncio.SelectorEventLoop):
@@ -9,6 +22,9 @@ class WarpedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._skipped = 0.0
         super().__init__()
+
+    def _make_socket_transport(self, *args: Any, **kwargs: Any) -> asyncio.Transport:
+        return _Transport(self, *args, **kwargs)
 
     def time(self) -> float:
         """Return seconds of a monotonic clock that may be ahead of the real one."""

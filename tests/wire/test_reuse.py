@@ -1,5 +1,7 @@
 """Which connections to the app are used again, and what is sent twice (RFC 9110 section 9.2.2)."""
 
+import asyncio
+
 import pytest
 
 from proxy.telemetry import counters
@@ -181,3 +183,19 @@ async def test_an_authority_file_that_is_gone_is_the_apps_failure_not_ours(play:
             "foregate; error=tls_certificate_error",
         )
         assert b"/nowhere" not in response.content
+
+
+async def test_a_client_that_leaves_at_any_moment_of_connecting_costs_no_place_in_the_pool(
+    whole: Play,
+) -> None:
+    whole.leaves_cycles = True
+    await whole.client()
+    for moment in range(20):
+        client = await whole.client()
+        client.sock.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        client.reset()
+        await until(lambda: whole.gateway.open == {"clients": 1})
+        for app in whole.app.waiting():
+            app.close()

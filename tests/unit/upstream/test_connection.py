@@ -32,13 +32,10 @@ class FakePool:
         self.wheel = DeadlineWheel(clock.loop)
         self.response_memo: FieldMemo[ResponseFields] = FieldMemo()
         self.kept: list[UpstreamConnection] = []
-        self.open = 0
-
-    def made(self) -> None:
-        self.open += 1
+        self.lost_ones: list[UpstreamConnection] = []
 
     def lost(self, connection: UpstreamConnection) -> None:
-        self.open -= 1
+        self.lost_ones.append(connection)
 
     def give_back(self, connection: UpstreamConnection) -> None:
         self.kept.append(connection)
@@ -211,7 +208,7 @@ def test_what_the_end_of_a_connection_means(octets: bytes, exc: Exception | None
     bench.handler.told.clear()
     bench.connection.connection_lost(exc)
     assert bench.handler.told == [told]
-    assert (bench.pool.open, bench.pool.wheel._filed) == (0, {})
+    assert (bench.pool.lost_ones, bench.pool.wheel._filed) == ([bench.connection], {})
 
 
 def test_too_many_interim_responses_fail() -> None:

@@ -232,6 +232,25 @@ async def attempt_connection(told: "asyncio.Future[UpstreamConnection | GatewayE
     return connection
 
 
+async def test_an_app_that_talks_before_it_is_asked_is_no_app(bench: Bench) -> None:
+    async with asyncio.timeout(PATIENCE):
+
+        async def chat() -> None:
+            app, _ = await asyncio.to_thread(bench.listening.accept)
+            with app:
+                app.sendall(b"220 who are you?\r\n")
+
+        chatting = asyncio.create_task(chat())
+        waiter = bench.ask()
+        told = await waiter.told
+        await chatting
+    if isinstance(told, UpstreamConnection):  # the greeting came a moment later
+        await bench.all_closed()
+        assert not told.is_usable
+    else:
+        assert told.kind == "refused"
+
+
 async def test_a_refused_connection_may_be_tried_elsewhere(bench: Bench) -> None:
     bench.listening.close()
     error = await bench.ask().error()
