@@ -25,7 +25,7 @@ from proxy.snapshot import RouteRuntime, SiteRuntime, Snapshot
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import NO_SITE, WorkerCounters
 from proxy.traffic.limiter import RateLimitStore
-from proxy.traffic.rate_policy import RatePolicy
+from proxy.traffic.rate_policy import RatePolicy, slowest
 from proxy.traffic.router import normalise_path
 from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
@@ -96,11 +96,19 @@ class Pipeline:
         if route.firewall is not None and not route.firewall.permits(exchange.client_packed):
             self._deny(exchange)
             return
+        rate = route.rate
+        if site.other_readings is not None:
+            judges = site.other_readings.of(exchange.target)
+            if len(judges) > 1:
+                if not all(judge.admits(exchange.client_packed) for judge in judges):
+                    self._deny(exchange)
+                    return
+                rate = slowest((rate, *(judge.rate for judge in judges)))
         plan = route.plan(fields, origin, self.pseudonym)
         if plan.refusal is not None:
             self.refuse(exchange, *plan.refusal, proxy_status="http_request_error")
             return
-        if route.rate is not None and self._is_limited(exchange, route, route.rate):
+        if rate is not None and self._is_limited(exchange, rate):
             return
         if not origin.is_secure and site.redirects_to_https and not self._stays_on_http(exchange, site):
             self._redirect_to_https(exchange)
@@ -167,7 +175,7 @@ class Pipeline:
             exchange, status, "No site with this name is served here.", proxy_status="destination_not_found"
         )
 
-    def _is_limited(self, exchange: Exchange, route: RouteRuntime, rate: RatePolicy) -> bool:
+    def _is_limited(self, exchange: Exchange, rate: RatePolicy) -> bool:
         limiter = self._limiter
         if limiter is None or exchange.site is None:
             return False

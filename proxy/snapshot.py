@@ -23,6 +23,7 @@ from proxy.traffic.client_address import ClientHeader
 from proxy.traffic.firewall import NO_RULES, Firewall, Firewalls
 from proxy.traffic.presets import CLOUDFLARE, trusted_proxies
 from proxy.traffic.rate_policy import RatePolicy
+from proxy.traffic.readings import OtherReadings
 from proxy.traffic.router import PrefixTable, normalise_path, strip_path_prefix
 from proxy.upstream.balancer import Balancer
 from proxy.upstream.directory import UpstreamDirectory
@@ -80,6 +81,14 @@ class RouteRuntime:
         self.request_edits: RequestEdits = request_edits(route.set_request_headers)
         self.response_edits: RequestEdits = request_edits(route.set_response_headers)
 
+    def admits(self, packed: bytes) -> bool:
+        """Say whether an address may come in here."""
+        return self.firewall is None or self.firewall.permits(packed)
+
+    def differs_in_rules_from(self, site: "RouteRuntime") -> bool:
+        """Say whether requests are admitted here by other rules than on the rest of the site."""
+        return self.config.own_rate or self.config.firewall != site.config.firewall
+
     def upstream_target(self, target: bytes) -> bytes:
         """Return the request target for the app: as it came, or without the route's prefix."""
         return strip_path_prefix(target, self.path) if self.strip_prefix else target
@@ -109,6 +118,7 @@ class SiteRuntime:
         "hsts_line",
         "is_any",
         "label",
+        "other_readings",
         "redirects_to_https",
         "tls",
         "write_rules",
@@ -131,6 +141,11 @@ class SiteRuntime:
         self._default = routes[""]
         self._paths = PrefixTable({path: route for path, route in routes.items() if path})
         self._remembered: dict[bytes, RouteRuntime] = {}
+        #: Where a target may lead in the app's eyes; None where all routes have the same firewall and rate.
+        self.other_readings: OtherReadings[RouteRuntime] | None = None
+        if any(route.differs_in_rules_from(self._default) for route in routes.values()):
+            by_path = {path: route for path, route in routes.items() if path}
+            self.other_readings = OtherReadings(by_path, self._default)
 
     def route(self, target: bytes) -> RouteRuntime:
         """Return the route of a request target: the longest prefix of the normalised path, or the site itself."""

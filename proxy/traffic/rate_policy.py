@@ -1,5 +1,6 @@
 """A route's rate limit, made ready for requests from its configuration."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,3 +85,9 @@ class RatePolicy:
             (b"RateLimit-Policy", self.policy_value),
             (b"RateLimit", b'"default";r=0;t=%d' % wait),
         )
+
+
+def slowest(policies: Iterable[RatePolicy | None]) -> RatePolicy | None:
+    """Return the policy whose tokens come back slowest, the first of equal ones; None where none limits."""
+    limiting = (policy for policy in policies if policy is not None)
+    return max(limiting, key=lambda policy: policy.kind.period_us, default=None)

@@ -170,6 +170,9 @@ async def test_a_prefix_is_stripped_at_a_segment_boundary(play: Play, target: st
         "//admin",
         "/x/%2e%2e/admin",
         "/%2E/admin/y",
+        "/ADMIN",
+        "/admin%2Fx",
+        "/x/..;/admin;y=z",
     ],
 )
 async def test_no_spelling_of_a_path_gets_around_its_route(play: Play, target: str) -> None:
@@ -177,7 +180,7 @@ async def test_no_spelling_of_a_path_gets_around_its_route(play: Play, target: s
     assert (await refused(play, f"GET {target} HTTP/1.1")).status == 403
 
 
-@pytest.mark.parametrize("target", ["/administer", "/x/admin", "/ADMIN", "/admin%2Fx", "/?/admin"])
+@pytest.mark.parametrize("target", ["/administer", "/x/admin", "/x;y/ADMIN", "/?/admin"])
 async def test_another_path_is_another_route(play: Play, target: str) -> None:
     await play.start(site=ROUTES)
     assert (await asked(play, f"GET {target} HTTP/1.1")).target == target

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.config import schema
 from proxy.traffic.address import address_from_packed
-from proxy.traffic.rate_policy import RatePolicy
+from proxy.traffic.rate_policy import RatePolicy, slowest
 
 KEY = bytes(range(32))
 
@@ -137,3 +137,12 @@ def test_a_client_is_named_as_it_is_limited(text: str, prefix: int, name: str) -
 def test_a_burst_that_cannot_be_kept_is_refused() -> None:
     with pytest.raises(ValueError, match="at most 1221"):
         policy(rate=schema.Rate(count=1, seconds=3600), burst=2000)
+
+
+def test_the_slowest_of_several_policies_counts() -> None:
+    quick, slow, equal = (
+        policy(site, rate=schema.Rate(count=count, seconds=60))
+        for count, site in ((100, "a.example"), (10, "b.example"), (10, "c.example"))
+    )
+    assert slowest([quick, slow, None, equal]) is slow
+    assert slowest([None]) is None

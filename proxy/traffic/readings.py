@@ -1,0 +1,125 @@
+"""What else an app may take a path for than the proxy does (CWE-436), so that no spelling leads around a rule.
+
+Theory of operation. The proxy compares rules with one normal form of a path (`router.normalise_path`). Apps and the
+servers in front of them differ from it and from each other: they decode `%2F`, decode twice, take a
+backslash for a slash, leave out `;parameters`, do not merge `//`, take `//x/` for an authority, cut at an encoded `?`,
+or compare without regard to case. A rule about a route must hold wherever one of these readings leads.
+
+All of them are tried in combination, on paths that have something to be read differently; others have one reading.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Generic, TypeVar
+
+from proxy.traffic.router import PrefixTable, normalise_path
+
+#: A path that is longer and odd may lead anywhere; to try all its readings would be a way to keep us busy.
+LONGEST: Final = 512
+_ROUNDS: Final = 3  # of decoding
+_REMEMBERED: Final = 4096
+#: What readers disagree about: parameters, empty segments, dots and blanks at the end of a segment, and the encoded
+#: forms of delimiters, of controls, of "%" itself, and what an overlong UTF-8 sequence begins with.
+_ODD: Final = re.compile(
+    rb";|//|[^/.]\.+(?:/|\Z)|%20(?:/|\Z)"
+    rb"|%(?:2[3FfEe5]|3[BbFf]|5[Cc]|[01][0-9A-Fa-f]|7[Ff]|[Cc][01]|[Ee]0%[89]|[Ff]0%8)"
+)
+_ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0\x80[\x80-\xbf]{2}")
+_CUT: Final = re.compile(rb"[?#\x00]")
+_PARAMETERS: Final = re.compile(rb";[^/]*")
+_TRAILING: Final = re.compile(rb"(?<=[^/. \x01-\x1f\x7f])[. \x01-\x1f\x7f]++(?=/|\Z)")
+
+_Value = TypeVar("_Value")
+
+
+def readings(target: bytes) -> frozenset[bytes] | None:
+    """Return the paths that an origin-form target may be taken for; None when it may be anything."""
+    path = target.partition(b"?")[0]
+    if _ODD.search(path) is None:
+        return frozenset((normalise_path(path),))
+    if len(path) > LONGEST:
+        return None
+    found = {normalise_path(path)}
+    for _ in range(_ROUNDS + 1):
+        for text in {path, path.replace(b"\\", b"/")}:
+            for read in {text, _TRAILING.sub(b"", _PARAMETERS.sub(b"", _CUT.split(text, 1)[0]))}:
+                found |= _resolutions(read)
+        decoded = _OVERLONG.sub(_shortest, _ENCODED.sub(_octet, path))
+        if decoded == path:
+            break
+        path = decoded
+    return frozenset(found)
+
+
+def _resolutions(path: bytes) -> set[bytes]:
+    """Remove dot segments: with empty segments merged, kept, or taken for the mark of an authority."""
+    segments = path.split(b"/")[1:]
+    found = {_resolved(segments, merge=True)}
+    if b"//" in path:
+        found.add(_resolved(segments, merge=False))
+        if not segments[0]:
+            found.add(_resolved(segments[2:], merge=True))
+    return found
+
+
+def _resolved(segments: list[bytes], *, merge: bool) -> bytes:
+    kept: list[bytes] = []
+    for segment in segments:
+        if segment == b"..":
+            if kept:
+                kept.pop()
+        elif segment != b"." and (segment or not merge):
+            kept.append(segment)
+    return b"/" + b"/".join(kept)
+
+
+def _octet(match: re.Match[bytes]) -> bytes:
+    return bytes((int(match[1], 16),))
+
+
+def _shortest(match: re.Match[bytes]) -> bytes:
+    """Return the character of an overlong sequence, if it is an ASCII one."""
+    code = 0
+    for octet in match[0][1:]:
+        code = code << 6 | octet & 0x3F
+    code |= (match[0][0] & 0x1F) << 6 if len(match[0]) == 2 else 0
+    return bytes((code,)) if code < 0x80 else match[0]
+
+
+class OtherReadings(Generic[_Value]):
+    """Which values of a table of prefixes a target may belong to besides the one that its normal form leads to."""
+
+    def __init__(self, prefixes: Mapping[str, _Value], default: _Value) -> None:
+        """`default` belongs to whatever no prefix covers."""
+        self._default = default
+        self._every = tuple(dict.fromkeys((*prefixes.values(), default)))
+        self._exact = PrefixTable(dict(prefixes))
+        alike: dict[str, tuple[_Value, ...]] = {}
+        for prefix, value in prefixes.items():
+            alike[prefix.lower()] = (*alike.get(prefix.lower(), ()), value)
+        self._without_case = PrefixTable(alike)
+        self._remembered: dict[bytes, tuple[_Value, ...]] = {}
+
+    def of(self, target: bytes) -> tuple[_Value, ...]:
+        """Return every value that some reading of an origin-form target leads to, its normal form included."""
+        found = self._remembered.get(target)
+        if found is None:
+            found = self._find(target)
+            if len(target) > LONGEST:
+                return found
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[target] = found
+        return found
+
+    def _find(self, target: bytes) -> tuple[_Value, ...]:
+        paths = readings(target)
+        if paths is None:
+            return self._every
+        found: dict[_Value, None] = {}
+        for path in sorted(paths):  # in every worker in the same order
+            exact = self._exact.find(path)
+            found[self._default if exact is None else exact] = None
+            found |= dict.fromkeys(self._without_case.find(path.lower()) or ())
+        return tuple(found)
