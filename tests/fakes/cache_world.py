@@ -319,7 +319,7 @@ class World:
         self.claims = Claims()
         self.store.claims = cast(Any, self.claims)  # type: ignore[misc]  # a store's claims are its own for life
         self.gate = CacheGate(cast(Any, self), self.store)
-        for module in ("cache_waits", "cache_fill"):
+        for module in ("cache_waits", "cache_fill", "cache_kept"):
             monkeypatch.setattr(f"proxy.{module}.shared_clock", self.clock)
 
     def clock(self) -> int:
