@@ -1,9 +1,9 @@
 """Reload, kill and upgrade an instance under load: nobody but a killed worker's clients may notice.
 
 `python -m tests.campaigns.operations [RELOADS] [KILLS] [UPGRADES]` (50, 20 and 5 by default); the suite runs a short
-form. Beside the load, a WebSocket talks and a long download goes on through reloads and upgrades. Passes when no
-request failed while nothing was killed, when kills failed at most the requests that were in flight (one for each
-client and kill) and refused nobody, and when no counter ever went back.
+form. Beside the load (wrk, and clients that keep or open connections) a WebSocket talks and a long download goes on
+through reloads and upgrades. Passes when no request failed while nothing was killed, when kills failed at most the
+requests that were in flight (one for each connection and kill) and refused nobody, and when no counter went back.
 """
 
 import asyncio
@@ -11,6 +11,9 @@ import os
 import signal
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,13 +24,16 @@ from websockets.asyncio.server import serve
 from tests.fakes.foregate import Foregate, configuration
 from tests.fakes.load import Load
 from tests.fakes.origin import Origin, OriginResponse
+from tests.fakes.wrk import Wrk
 
 CLIENTS: Final = 4  # half of them keep their connection
+_BUSY: Final = 8  # connections of wrk
 _TTLS: Final = ("1s", "2s")
 _TABLES: Final = '[rate_limit]\nrate = "off"\n[cache]\nttl = "{ttl}"\ngrace = "0s"\n[timeouts]\nidle = "70s"'
 _LENGTH: Final = 24 * 1024 * 1024
 _PIECE: Final = 4096
 _STEADY: Final = 11.0  # seconds after which a worker's end is an accident, and it is replaced at once
+_NEVER: Final = ("Refused", "HTTP", "wrk connect", "wrk status", "wrk timeout")
 _PAUSE: Final = 0.05  # seconds between two pieces
 
 Counters = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -38,17 +44,18 @@ class Outcome:
     """What happened; everything but `answers` has to be empty, and `killed` short."""
 
     answers: int = 0
-    failures: dict[str, int] = field(default_factory=dict)
-    killed: dict[str, int] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
+    killed: Counter[str] = field(default_factory=Counter)
     went_back: list[str] = field(default_factory=list)
     lasting: list[str] = field(default_factory=list)
     kills: int = 0
+    clients: int = 0
 
     @property
     def passed(self) -> bool:
         """Tell whether only what a kill may cost was lost."""
-        refused = [what for what in self.killed if "Refused" in what or "HTTP" in what]
-        few = sum(self.killed.values()) <= self.kills * CLIENTS
+        refused = [what for what in self.killed if any(word in what for word in _NEVER)]
+        few = sum(self.killed.values()) <= self.kills * self.clients
         return not (self.failures or self.went_back or self.lasting or refused) and few
 
 
@@ -63,11 +70,39 @@ class Campaign:
         self._hurry = asyncio.Event()
         self.outcome = Outcome()
 
-    async def run(self, reloads: int, kills: int, upgrades: int) -> Outcome:
-        """Do everything under load; kills come last, because they may end the lasting connections."""
+    async def run(self, reloads: int, kills: int, upgrades: int, *, busy: int) -> Outcome:
+        """Do everything under load; kills come last, because they may end the lasting connections.
+
+        `busy` is how many connections wrk keeps as busy as it can, beside the clients that wait for each other.
+        """
         outcome = self.outcome
+        async with self._under_load(busy, outcome.failures):
+            await self._change(reloads, upgrades)
+        if kills:
+            async with self._under_load(busy, outcome.killed):
+                for number in range(kills):
+                    await asyncio.sleep(_STEADY if number else 0)
+                    await self._kill()
+                    await self._look(None)
+        outcome.kills, outcome.clients = kills, CLIENTS + busy
+        return outcome
+
+    @asynccontextmanager
+    async def _under_load(self, busy: int, failures: Counter[str]) -> AsyncIterator[None]:
         load = Load(self._gate.port)
         clients = asyncio.create_task(load.run(keeping=CLIENTS // 2, opening=CLIENTS // 2))
+        async with AsyncExitStack() as stack:
+            wrk = Wrk(f"http://127.0.0.1:{self._gate.port}/", busy)
+            if busy:
+                await stack.enter_async_context(wrk)
+            yield
+        load.finished = True
+        await clients
+        self.outcome.answers += load.answers + wrk.answers
+        failures.update(load.failures + wrk.failures)
+
+    async def _change(self, reloads: int, upgrades: int) -> None:
+        outcome = self.outcome
         uri = f"ws://127.0.0.1:{self._gate.port}/tunnel/"
         async with connect(uri, proxy=None) as tunnel:
             download = asyncio.create_task(self._download())
@@ -83,16 +118,6 @@ class Campaign:
             received = await download
         if received != _LENGTH:
             outcome.lasting.append(f"the download ended after {received} octets")
-        outcome.failures = dict(load.failures)
-        load.failures.clear()
-        for number in range(kills):
-            await asyncio.sleep(_STEADY if number else 0)
-            await self._kill()
-            await self._look(None)
-        load.finished = True
-        await clients
-        outcome.answers, outcome.killed, outcome.kills = load.answers, dict(load.failures), kills
-        return outcome
 
     def text(self, number: int) -> str:
         """Return a configuration that differs from the one before."""
@@ -146,7 +171,7 @@ def text_of(url: str, tunnel: str, number: int) -> str:
     return configuration(url, workers=2, tables=tables, site=route)
 
 
-async def campaign(folder: Path, reloads: int, kills: int, upgrades: int) -> Outcome:
+async def campaign(folder: Path, reloads: int, kills: int, upgrades: int, *, busy: int) -> Outcome:
     """Start everything, and run it."""
 
     async def echo(connection: ClientConnection) -> None:
@@ -161,7 +186,7 @@ async def campaign(folder: Path, reloads: int, kills: int, upgrades: int) -> Out
         gate = Foregate(folder, text_of(origin.url, tunnel, 0))
         try:
             await asyncio.to_thread(gate.wait_serving, 2)
-            return await Campaign(gate, origin.url, tunnel).run(reloads, kills, upgrades)
+            return await Campaign(gate, origin.url, tunnel).run(reloads, kills, upgrades, busy=busy)
         finally:
             await asyncio.to_thread(gate.close)
 
@@ -171,7 +196,7 @@ def main() -> None:
     counts = [int(argument) for argument in sys.argv[1:]]
     reloads, kills, upgrades = [*counts, *(50, 20, 5)[len(counts) :]]
     with tempfile.TemporaryDirectory() as folder:
-        outcome = asyncio.run(campaign(Path(folder), reloads, kills, upgrades))
+        outcome = asyncio.run(campaign(Path(folder), reloads, kills, upgrades, busy=_BUSY))
     print(outcome)
     sys.exit(0 if outcome.passed else 1)
 
