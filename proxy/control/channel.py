@@ -23,7 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from proxy.control.messages import LARGEST_REPORT, Command, ControlError, Report, decode_report, encode_report
+from proxy.control.messages import Command, ControlError, Report
+from proxy.control.reports import LARGEST_REPORT, decode_report, encode_report
 
 _LARGEST_PACKET: Final = 60_000
 _MOST_DESCRIPTORS: Final = 16

@@ -1,9 +1,7 @@
-"""What the supervisor and a worker say to each other, and how a report is written and read."""
+"""What the supervisor and a worker say to each other."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from dataclasses import fields as fields_of
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from proxy.config.schema import Config
@@ -11,8 +9,6 @@ from proxy.errors import ForegateError
 from proxy.traffic.firewall import Firewalls
 from proxy.traffic.top_clients import LimitedClient
 from proxy.upstream.addresses import UpstreamMessage
-
-LARGEST_REPORT: Final = 4096
 
 # The regions that all workers share, as Attach names them.
 LIMITER_TABLE: Final = "limiter-table"
@@ -23,9 +19,6 @@ CACHE_LIFE: Final = "cache-life"
 CONNECTION_ROWS: Final = "connection-rows"
 #: So many clients fit into one report, whatever their addresses and counts.
 CLIENTS_IN_REPORT: Final = 30
-_LONGEST_CLIENT: Final = 50
-_LONGEST_TEXT: Final = 300  # JSON may take 12 octets for a character
-_LARGEST_NUMBER: Final = 2**53  # what a JSON reader and a metric take without a loss
 
 
 class ControlError(ForegateError):
@@ -251,61 +244,3 @@ Report: TypeAlias = (
     | CertificateUnusable
     | MostLimited
 )
-
-_REPORTS: Final[dict[str, type[Report]]] = {
-    "ready": Ready,
-    "applied": Applied,
-    "refused": Refused,
-    "pong": Pong,
-    "leaving": Leaving,
-    "synced": Synced,
-    "certificate-wanted": CertificateWanted,
-    "certificate-unusable": CertificateUnusable,
-    "most-limited": MostLimited,
-}
-_CLIENT_FIELDS: Final = {field.name: field.type for field in fields_of(LimitedClient)}
-_REPORT_NAMES: Final = {kind: name for name, kind in _REPORTS.items()}
-
-
-def encode_report(report: Report) -> bytes:
-    """Write a report as one JSON object, its texts shortened until it fits."""
-    body = asdict(report)
-    texts = {name: value[:_LONGEST_TEXT] for name, value in body.items() if isinstance(value, str)}
-    return json.dumps({"report": _REPORT_NAMES[type(report)], **body, **texts}).encode()
-
-
-def decode_report(packet: bytes) -> Report:
-    """Read a report that nobody vouches for. Raises ControlError for anything but the exact shape."""
-    if len(packet) > LARGEST_REPORT:
-        raise ControlError(f"a report of more than {LARGEST_REPORT} octets")
-    try:
-        body = json.loads(packet)
-    except (ValueError, RecursionError) as exc:
-        raise ControlError("a report that is not JSON") from exc
-    kind = _REPORTS.get(str(body.pop("report", ""))) if isinstance(body, dict) else None
-    if kind is None:
-        raise ControlError("a report of an unknown kind")
-    wanted = {field.name: field.type for field in fields_of(kind)}
-    if body.keys() != wanted.keys() or not all(_fits(body[name], wanted[name]) for name in wanted):
-        raise ControlError(f"a report {_REPORT_NAMES[kind]!r} of the wrong shape")
-    if kind is MostLimited:
-        return MostLimited(body["continues"], tuple(LimitedClient(**client) for client in body["clients"]))
-    return kind(**body)
-
-
-def _fits(value: object, wanted: object) -> bool:
-    if wanted == tuple[LimitedClient, ...]:
-        return (
-            isinstance(value, list)
-            and len(value) <= CLIENTS_IN_REPORT
-            and all(_is_client(client) for client in value)
-        )
-    return type(value) is wanted and not (isinstance(value, int) and not 0 <= value < _LARGEST_NUMBER)
-
-
-def _is_client(value: object) -> bool:
-    if not isinstance(value, dict) or value.keys() != _CLIENT_FIELDS.keys():
-        return False
-    return all(_fits(value[name], wanted) for name, wanted in _CLIENT_FIELDS.items()) and (
-        len(value["client"]) <= _LONGEST_CLIENT and value["client"].isprintable()
-    )
