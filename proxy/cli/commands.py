@@ -21,6 +21,7 @@ from proxy import __version__
 from proxy.admin.client import AnswerError, Instance, NotRunningError
 from proxy.admin.status_page import status_page
 from proxy.cli.certificates import certs, diagnose, files_can_be_served
+from proxy.cli.demo import demo
 from proxy.cli.instance import (
     REFUSED,
     config_option,
@@ -188,6 +189,7 @@ def schema() -> None:
 
 
 cli.add_command(certs)
+cli.add_command(demo)
 cli.add_command(diagnose)
 
 

@@ -16,7 +16,7 @@ def test_help_and_version(run: Run) -> None:
     assert status == 0
     commands = out.partition("Commands:\n")[2].split("\n")
     assert [line.split()[0] for line in commands if line] == sorted(
-        ["certs", "check", "diagnose", "health", "purge", "reload", "run", "schema", "status", "upgrade"]
+        ["certs", "check", "demo", "diagnose", "health", "purge", "reload", "run", "schema", "status", "upgrade"]
     )
     assert run("-h") == run("--help")
     status, out, _ = run("--version")

@@ -1,0 +1,115 @@
+"""What the demo shows: each scene sends real requests, says what came back, and fails when that is not the promise."""
+
+import json
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.demo.errors import DemoError
+from proxy.demo.visitor import NAME, Answer, Visitor
+
+_BURST: Final = 150
+_PER_SECOND: Final = 2.5  # 150 a minute
+_SAID: Final = ("X-Cache-Status", "Cache-Status", "Age")
+_COUNTED: Final = "foregate_requests_total"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where Foregate listens, and whose certificates are to be believed."""
+
+    http: int
+    https: int
+    metrics: int
+    context: ssl.SSLContext
+    issuer: str
+
+
+Say = Callable[[str], None]
+
+
+def show(stage: Stage, say: Say) -> None:
+    """Show everything. Raises DemoError at the first promise that is not kept."""
+    _show_https(stage, say)
+    _show_cache(stage, say)
+    _show_limiter(stage, say)
+    _show_metrics(stage, say)
+
+
+def latest_first_refusal(seconds: float) -> int:
+    """Return which request in a row at the latest is refused, when they took so long."""
+    return _BURST + 1 + int(_PER_SECOND * seconds)
+
+
+def _show_https(stage: Stage, say: Say) -> None:
+    with Visitor(stage.http) as visitor:
+        redirect = visitor.get("/hello")
+    say(f"GET http://{NAME}:{stage.http}/hello")
+    say(f"  {redirect.status}, Location: {redirect.fields.get('Location')}")
+    _expect(redirect.status in (307, 308), f"a redirect to https, got {redirect.status}")
+    with Visitor(stage.https, stage.context) as visitor:
+        answer = visitor.get("/hello")
+    say(f"GET https://{NAME}:{stage.https}/hello, its certificate verified, issued by {stage.issuer}")
+    say(f"  {answer.status}; the app was told:")
+    for line in answer.content.decode(errors="replace").splitlines():
+        say(f"    {line}")
+    _expect(answer.status == 200, f"200, got {answer.status}")
+    _expect(_fields_of(answer).get("x-forwarded-proto") == "https", "the app to be told of https")
+
+
+def _show_cache(stage: Stage, say: Say) -> None:
+    with Visitor(stage.https, stage.context) as visitor:
+        first, second = visitor.get("/cached"), visitor.get("/cached")
+    said = ", ".join(f"{name}: {value}" for name in _SAID if (value := second.fields.get(name)))
+    say("GET /cached, twice")
+    _expect(first.content == second.content, "the second answer from the cache, but the app was asked again")
+    say(f"  one request reached the app; the second answer said {said}")
+    _expect(second.fields.get("X-Cache-Status") == "HIT", f"X-Cache-Status: HIT, got {said}")
+
+
+def _show_limiter(stage: Stage, say: Say) -> None:
+    """Come as a client that has not asked anything yet, and ask until it is refused."""
+    began = time.monotonic()
+    number = 0
+    with Visitor(stage.https, stage.context, "127.0.0.2") as visitor:
+        while True:
+            number += 1
+            answer = visitor.get(f"/limited/{number}")
+            latest = latest_first_refusal(time.monotonic() - began)
+            if answer.status != 200 or number > latest:
+                break
+    seconds = time.monotonic() - began
+    _expect(answer.status == 429, f"429 by request {latest}, got {answer.status} at request {number}")
+    say(
+        f"GET /limited/1, /limited/2, ... as fast as it goes, from a fresh client: {number} in {seconds:.2f} s"
+    )
+    say(f"  request {number} got {answer.status}, Retry-After: {answer.fields.get('Retry-After')}")
+    say(f"  (150 at once, then one each 0.4 s: the first refusal is due from request 151 to {latest})")
+    _expect(number > _BURST, f"the first 429 from request {_BURST + 1} on, got it at request {number}")
+
+
+def _show_metrics(stage: Stage, say: Say) -> None:
+    with Visitor(stage.metrics) as visitor:
+        answer = visitor.get("/metrics")
+    lines = answer.content.decode(errors="replace").splitlines()
+    counted = [line for line in lines if line.startswith(_COUNTED + "{") and not line.endswith(" 0.0")]
+    say(f"GET http://{NAME}:{stage.metrics}/metrics: {len(lines)} lines, among them")
+    for line in counted:
+        say(f"  {line}")
+    limited = any('code="429"' in line for line in counted)
+    _expect(answer.status == 200 and limited, "metrics that count the refusal")
+
+
+def _fields_of(answer: Answer) -> dict[str, str]:
+    try:
+        fields = json.loads(answer.content)["fields"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _expect(is_so: bool, what: str) -> None:
+    if not is_so:
+        raise DemoError(f"expected {what}")
