@@ -98,7 +98,7 @@ def make_plan(route: "RouteRuntime", fields: RequestFields, origin: Origin, pseu
     rules = route.cache_rules
     if rules is not None:
         pairs = tuple((lower, value) for lower, _, value in fields.lines)
-        base = key_base(origin.scheme, fields.host or b"", origin.port)
+        base = key_base(origin.scheme, fields.host or b"", origin.port, space=route.cache_space)
         filled = ((lower, name, fill_value(lower, value, rules)) for lower, name, value in fields.lines)
         fill = head_of((lower, name, value) for lower, name, value in filled if value is not None)
         plan.cache = CachePlan(base, identify(pairs, rules, trusted=origin.trusted), rules, fill)

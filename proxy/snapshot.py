@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
-from proxy.caching.key import compile_rules, rules_for_writes
+from proxy.caching.key import KeyRules, compile_rules, key_space, rules_for_writes
 from proxy.config import schema
 from proxy.config.schema import Config
 from proxy.errors import TlsFailureError
@@ -40,6 +40,7 @@ class RouteRuntime:
         "balancer",
         "cache",
         "cache_rules",
+        "cache_space",
         "config",
         "firewall",
         "limits",
@@ -61,7 +62,8 @@ class RouteRuntime:
         balancer: Balancer,
         firewall: Firewall | None,
         rate: RatePolicy | None,
-        cache_secret: bytes,
+        cache_rules: KeyRules | None,
+        cache_space: bytes,
     ) -> None:
         self.config = route
         self.balancer = balancer
@@ -69,8 +71,8 @@ class RouteRuntime:
         self.rate = rate
         self.path = route.path.encode()
         self.cache = route.cache
-        caches = bool(cache_secret) and route.cache.ttl > 0 and not route.redirect
-        self.cache_rules = compile_rules(route.cache, cache_secret) if caches else None
+        self.cache_rules = cache_rules
+        self.cache_space = cache_space
         self.scope = blake2b(repr(route.upstream).encode(), digest_size=16).digest()
         self.limits = route.limits
         self.timeouts = route.timeouts
@@ -125,7 +127,13 @@ class SiteRuntime:
     )
 
     def __init__(
-        self, site: schema.Site, routes: Mapping[str, RouteRuntime], counters: SiteCounters, *, label: bytes
+        self,
+        site: schema.Site,
+        routes: Mapping[str, RouteRuntime],
+        counters: SiteCounters,
+        write_rules: KeyRules | None,
+        *,
+        label: bytes,
     ) -> None:
         self.config = site
         self.tls = site.tls
@@ -135,9 +143,9 @@ class SiteRuntime:
         self.redirects_to_https = False
         hsts = site.tls.hsts
         self.hsts_line = b"" if hsts is None else b"Strict-Transport-Security: max-age=%d\r\n" % hsts
-        #: What tells users apart on this site: by it, a write voids what is kept for its sender.
-        caching = next((r.cache_rules for r in routes.values() if r.cache_rules is not None), None)
-        self.write_rules = None if caching is None else rules_for_writes(caching.secret)
+        #: What tells users apart: by it, a write voids what is kept for its sender. A site without a cache has it,
+        #: too: it may have had one before a reload, and may have it again.
+        self.write_rules = write_rules
         self._default = routes[""]
         self._paths = PrefixTable({path: route for path, route in routes.items() if path})
         self._remembered: dict[bytes, RouteRuntime] = {}
@@ -234,6 +242,7 @@ class SnapshotParts:
         self._blocks = site_blocks
         self._limiter_key = limiter_key
         self._cache_secret = cache_secret
+        self._write_rules = rules_for_writes(cache_secret) if cache_secret else None
         self._firewalls = firewalls
         self.gateways = tuple(gateways)
 
@@ -241,7 +250,7 @@ class SnapshotParts:
         """Compile a site with its routes."""
         routes = {route.path: self._route(site, route) for route in site.routes}
         counters = self._counters.site(self._blocks.get(site.name, NO_SITE))
-        runtime = SiteRuntime(site, routes, counters, label=site.name.encode())
+        runtime = SiteRuntime(site, routes, counters, self._write_rules, label=site.name.encode())
         runtime.redirects_to_https = redirects_to_https and site.tls.mode != "off"
         return runtime
 
@@ -250,12 +259,14 @@ class SnapshotParts:
         if self._limiter_key:
             own = route.path if route.own_rate else None
             rate = RatePolicy.of(route.rate_limit, self._limiter_key, site.name, own)
+        caches = bool(self._cache_secret) and route.cache.ttl > 0 and not route.redirect
         return RouteRuntime(
             route,
             self._directory.balancer(site, route),
             self.firewall(route.firewall),
             rate,
-            self._cache_secret,
+            compile_rules(route.cache, self._cache_secret) if caches else None,
+            key_space(site.name, route),
         )
 
     def firewall(self, rules: schema.Firewall) -> Firewall | None:

@@ -127,11 +127,6 @@ class Front:
             self._keep(base, target, identity, found.names, entry)
         return found, entry
 
-    def clear(self) -> None:
-        """Forget all entries, as a new configuration wants it."""
-        self._entries.clear()
-        self.octets = 0
-
     def _confirmed(self, entry: Entry) -> Entry | None:
         """Look whether what was invalidated since the last time concerns an entry."""
         generation = self.store.invalidations.confirm(entry.stored.stamp)

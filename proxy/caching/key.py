@@ -1,7 +1,8 @@
 """The cache key: everything that the upstream's answer may depend on, hashed with a secret (RFC 9111 section 2).
 
-Theory of operation. The key has two halves. The first, `key_base`, is what a connection fixes: scheme, host,
-port and, where the site asks for it, the client's address. The second, `identify`, is computed once for a
+Theory of operation. The key has two halves. The first, `key_base`, is what configuration and connection fix: the
+settings that an answer depends on (`key_space`), scheme, host, port and, where the site asks for it, the client's
+address. The second, `identify`, is computed once for a
 field section and remembered with it: a digest of every field outside the neutral list, of the cookies that
 the upstream gets to see, of options in Connection that take fields away from the upstream, and of whether
 the peer is trusted (a trusted peer's X-Forwarded-* reach the upstream, others' do not). With the raw target
@@ -27,7 +28,7 @@ from proxy.caching.neutral import (
     is_suspicious,
 )
 from proxy.caching.outcomes import Reason
-from proxy.config.schema import Cache
+from proxy.config.schema import Cache, Route
 from proxy.semantics.fields import HOP_BY_HOP, SAFE_METHODS, list_members
 
 #: Ordered (name in lower case, value) pairs, one for each field line.
@@ -40,6 +41,8 @@ MAX_CREDENTIALS: Final = 128
 
 #: Options of Connection that take away nothing which the cache looks at.
 _HARMLESS_OPTIONS: Final = HOP_BY_HOP | {b"close", b"keep-alive", b"upgrade", b"trailer"}
+#: What a trusted peer passes on: to some apps such a GET is a write.
+_METHOD_OVERRIDES: Final = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
 _OWN_PRECONDITIONS: Final = frozenset({b"if-match", b"if-unmodified-since"})
 _VARIANTS_KEPT: Final = 8
 
@@ -153,7 +156,9 @@ def identify(pairs: Pairs, rules: KeyRules, *, trusted: bool = False) -> Identit
             element_of(rules.secret, name, value)
             for name, value in dict.fromkeys(credentials[:MAX_CREDENTIALS])
         ),
-        bypass=_bypass_reason(names, rules, credential, len(credentials)),
+        bypass=Reason.METHOD
+        if trusted and not names.isdisjoint(_METHOD_OVERRIDES)
+        else _bypass_reason(names, rules, credential, len(credentials)),
         is_plain=names.isdisjoint(CONDITIONALS),
         pairs=pairs,
         secret=rules.secret,
@@ -230,13 +235,27 @@ def element_of(secret: bytes, name: bytes, value: bytes) -> int:
     return int.from_bytes(digest_of(secret, b"element", name, value)[:8], "little")
 
 
-def key_base(scheme: bytes, host: bytes, port: int, client: bytes = b"") -> bytes:
+def key_space(site: str, route: Route) -> bytes:
+    """Digest which of the site's and the route's settings an answer, and how long it is kept, depend on.
+
+    So no answer outlives a reload that would have made another one. The site's name is among them because own
+    writes and purges go by it.
+    """
+    settings = (
+        site,
+        *(route.path, route.upstream, route.upstream_ca_file, route.upstream_server_name, route.host),
+        *(route.strip_prefix, route.set_request_headers, route.set_response_headers, route.cache),
+    )
+    return blake2b(repr(settings).encode(), digest_size=DIGEST_SIZE).hexdigest().encode()
+
+
+def key_base(scheme: bytes, host: bytes, port: int, client: bytes = b"", *, space: bytes = b"") -> bytes:
     """Return the part of the key that a connection fixes; `host` is the Host that the upstream sees.
 
-    `client` is the client's address where `key_client_address` is set, else empty. None of the parts can hold
-    a space, which separates them.
+    `client` is the client's address where `key_client_address` is set, else empty; `space` is the route's
+    `key_space`. None of the parts can hold a space, which separates them.
     """
-    return b"%s %s %d %s" % (scheme, host, port, client)
+    return b"%s %s %s %d %s" % (space, scheme, host, port, client)
 
 
 def cache_key(base: bytes, target: bytes, identity: Identity) -> bytes:

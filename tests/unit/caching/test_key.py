@@ -167,6 +167,7 @@ def test_rfc9111_2_scheme_host_and_port_are_in_the_key() -> None:
         key_base(b"http", b"a", 81),
         key_base(b"http", b"", 80),
         key_base(b"http", b"a", 80, b"1.2.3.4"),
+        key_base(b"http", b"a", 80, space=b"1"),
     ]
     assert len({cache_key(base, b"/", identity) for base in bases}) == len(bases)
 
