@@ -16,6 +16,7 @@ from proxy.config.addresses import parse_admin, parse_metrics
 from proxy.config.errors import UnacceptableError
 from proxy.config.interpolation import interpolate
 from proxy.config.schema import ListenAddress, Server, Tls, UnixAddress
+from proxy.config.stand_ins import with_stand_ins
 
 _ADMIN_SOCKET = "unix:admin.sock"
 _LINE = re.compile(
@@ -41,15 +42,18 @@ def whereabouts(file: Path, environ: Mapping[str, str]) -> Whereabouts:
 
 
 def _tables(file: Path, environ: Mapping[str, str]) -> Mapping[str, Any]:
+    return interpolate(with_stand_ins(_document(file), environ), environ)[0]
+
+
+def _document(file: Path) -> dict[str, Any]:
     try:
         text = file.read_bytes().decode("utf-8", "replace")
     except OSError:
         return {}
     try:
-        document = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError):
-        document = _salvaged(text)
-    return interpolate(document, environ)[0]
+        return _salvaged(text)
 
 
 def _salvaged(text: str) -> dict[str, Any]:

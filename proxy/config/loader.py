@@ -24,6 +24,7 @@ from proxy.config.interpolation import interpolate
 from proxy.config.positions import locate
 from proxy.config.resolution import resolve
 from proxy.config.schema import Config, Network
+from proxy.config.stand_ins import with_stand_ins
 from proxy.config.subject import Subject
 from proxy.config.syntax import LARGEST_FILE, read_document
 from proxy.config.unbuilt import unbuilt_keys
@@ -110,7 +111,8 @@ class _Examination:
 
     def __init__(self, source: bytes, file: str, folder: str, environ: Mapping[str, str]) -> None:
         self._file = file
-        self._text, self._written = read_document(source, file)
+        self._text, document = read_document(source, file)
+        self._written = with_stand_ins(document, environ)
         values, unreadable = interpolate(self._written, environ)
         self._draft, faulty = validate(self._written, values, frozenset(item.path for item in unreadable))
         self.subject = Subject(self._draft, resolve(self._draft.document, folder))

@@ -36,7 +36,8 @@ class ServerTable(Table):
     )
     metrics: kinds.Metrics = key(
         'Where `/metrics`, `/healthz` and `/readyz` are served, read-only, for any Host; `""` to switch '
-        'them off. The container image sets `":9145"`.',
+        "them off. Where it is not written `$FOREGATE_METRICS` counts, which the container image sets to "
+        '`":9145"`.',
         "127.0.0.1:9145",
     )
     admin: kinds.Admin = key(
@@ -137,7 +138,8 @@ class TlsTable(Table):
     )
     storage: kinds.Folder = key(
         "Where certificates, account keys and the admin socket are kept. Relative paths are relative to the "
-        "configuration file.",
+        "configuration file. Where it is not written `$FOREGATE_STORAGE` counts, which the container image sets to "
+        "`/var/lib/foregate`.",
         "/var/lib/foregate",
     )
     profile: kinds.Text = key("The certificate profile to ask the CA for.", "shortlived")

@@ -61,3 +61,15 @@ def test_a_file_that_is_gone_or_garbage(tmp_path: Path) -> None:
     assert whereabouts(tmp_path / "proxy.toml", {}) == found(tmp_path, "")
     (tmp_path / "proxy.toml").write_bytes(bytes(range(256)))
     assert whereabouts(tmp_path / "proxy.toml", {}) == found(tmp_path, "")
+
+
+def test_an_installation_may_say_where_for_files_that_do_not(tmp_path: Path) -> None:
+    image = {"FOREGATE_METRICS": ":9145", "FOREGATE_STORAGE": "/var/lib/foregate"}
+    for content in ("[[site]]\n", "[server", '[server]\nmetrics = "127.0.0.1:1"\n'):
+        file = tmp_path / "proxy.toml"
+        file.write_text(content)
+        found = whereabouts(file, image)
+        assert found.admin == UnixAddress(path="/var/lib/foregate/admin.sock")
+        port = 1 if "metrics" in content else 9145
+        assert found.metrics is not None
+        assert found.metrics.port == port
