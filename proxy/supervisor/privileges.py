@@ -32,6 +32,16 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
+def claim_low_ports() -> None:
+    """Put CAP_NET_BIND_SERVICE into effect where the program's file merely permits it; other capabilities go.
+
+    The container image's interpreter has it so: a file capability in effect from the start would keep the program
+    from starting at all where the container must not have it.
+    """
+    if os.geteuid() != 0:
+        kernel.limit_capabilities(kernel.CAP_NET_BIND_SERVICE)
+
+
 def forbid_core_dumps() -> None:
     """Keep private keys out of core files and away from other processes of the same user."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

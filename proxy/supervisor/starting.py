@@ -39,6 +39,7 @@ def start(file: ConfigFile) -> Started:
     process_log.configure(config.log.format, config.log.level)
     keep_descriptors()
     privileges.raise_descriptor_limit()
+    privileges.claim_low_ports()
     lent, unknown = adopt_lent(endpoints(config), lent_sockets(os.environ))
     for address in unknown:
         _log.warning("closed a socket that [server] does not name", extra=process_log.fields(address=address))
@@ -70,6 +71,7 @@ def resume(file: ConfigFile, held: Handover) -> Started:
     loaded = file.read_or(held.source)
     process_log.configure(loaded.config.log.format, loaded.config.log.level)
     keep_descriptors()
+    privileges.claim_low_ports()
     listeners = _held_listeners(endpoints(loaded.config), held)
     privileges.drop(None)
     privileges.forbid_core_dumps()

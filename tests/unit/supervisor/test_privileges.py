@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from proxy.supervisor import kernel
 from proxy.supervisor.errors import PrivilegeError
 from proxy.supervisor.privileges import (
     Identity,
     check_access,
     choose_identity,
+    claim_low_ports,
     current_user,
     prepare_storage,
     raise_descriptor_limit,
@@ -104,3 +106,14 @@ def test_access_is_checked_as_whom_we_will_be(tmp_path: Path) -> None:
 
 def test_the_descriptor_limit_is_raised() -> None:
     assert raise_descriptor_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+@pytest.mark.parametrize(("user", "claimed"), [(0, []), (10001, [kernel.CAP_NET_BIND_SERVICE])])
+def test_root_needs_no_claim_on_low_ports(
+    monkeypatch: pytest.MonkeyPatch, user: int, claimed: list[int]
+) -> None:
+    found: list[int] = []
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(kernel, "limit_capabilities", found.append)
+    claim_low_ports()
+    assert found == claimed
