@@ -5,23 +5,31 @@
 A real `foregate run` with two workers stands in front of an app whose every answer names its user and the
 version of that user's data. Users prove who they are by a cookie, by Authorization or by X-Api-Key, read
 pages that all users share the targets of, write, log out and in again under another token, over several
-connections (and so through both workers). The app mixes in everything that makes caches err: Set-Cookie,
-private, Vary, errors, chunks, redirects, slow answers.
+connections at once (and so through both workers), and sometimes leave in the middle of it. The app mixes in
+everything that makes caches err: Set-Cookie, private, Vary, errors, chunks, redirects, slow answers.
 """
 
 import asyncio
 import random
+import re
 import sys
 import tempfile
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
+
+import uvloop
 
 from tests.fakes.foregate import Foregate, configuration
+from tests.fakes.pipelined_client import Answer, PipelinedClient
 
 USERS = 16
 PAGES = 14
 CONNECTIONS = 3
+#: So many reads at most follow each other on a connection without waiting for answers.
+AT_ONCE = 8
 _FIELDS = (
     "",
     "",
@@ -38,6 +46,9 @@ _FIELDS = (
     'ETag: "{user}-{version}"\r\n',
     "Cache-Control: no-cache\r\n",
 )
+_HEAD = re.compile(rb"([A-Z]+) ([^ ]+) HTTP/1.1\r\n(.*?\r\n)\r\n", re.DOTALL)
+_SESSION = re.compile(rb"\r\ncookie:[^\r]*?\bsession=([^;\r]*)", re.IGNORECASE)
+_TOKEN = re.compile(rb"\r\n(?:authorization: bearer|x-api-key:) ([^\r]*)", re.IGNORECASE)
 
 
 class App:
@@ -45,56 +56,60 @@ class App:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.users: dict[str, str] = {}
+        self.users: dict[bytes, str] = {}
         self.versions: Counter[str] = Counter()
         self.requests = 0
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection."""
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                line, *lines = head.decode("latin-1").split("\r\n")
-                fields = {n.lower(): v.strip() for n, _, v in (text.partition(":") for text in lines if text)}
-                if "content-length" in fields:
-                    await reader.readexactly(int(fields["content-length"]))
-                self.requests += 1
-                if self.random.random() < 0.02:
-                    await asyncio.sleep(self.random.random() / 20)
-                method, path, _ = line.split(" ")
-                writer.write(self.answer(method, path, fields))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    def answer(self, method: str, path: str, fields: dict[str, str]) -> bytes:
+    def answer(self, method: str, path: str, section: bytes) -> bytes:
         """Make one answer."""
-        token = self._token(fields)
+        self.requests += 1
+        found = _SESSION.search(section) or _TOKEN.search(section)
+        token = found[1] if found else b""
         user = self.users.get(token, "nobody")
         if method == "POST":
             if path == "/logout":
                 self.users.pop(token, None)
             else:
                 self.versions[user] += 1
-        text = f"{user} {self.versions[user]} {path}"
+        version = self.versions[user]
+        text = f"{user} {version} {path}"
         status = "200 OK"
         draw = self.random.random()
         if method == "GET" and draw < 0.03:
             status = self.random.choice(["500 Error", "404 Not Found", "302 Found\r\nLocation: /page/0"])
         page = int(path.rpartition("/")[2]) if path.startswith("/page/") else 0
         kind = _FIELDS[page] if draw < 0.98 else self.random.choice(_FIELDS)
-        extra = kind.format(token=token, user=user, version=self.versions[user])
+        extra = kind.format(token=token.decode(), user=user, version=version) if "{" in kind else kind
         head = f"HTTP/1.1 {status}\r\n{extra}"
         if self.random.random() > 0.8:
             return f"{head}Transfer-Encoding: chunked\r\n\r\n{len(text):x}\r\n{text}\r\n0\r\n\r\n".encode()
         return f"{head}Content-Length: {len(text)}\r\n\r\n{text}".encode()
 
-    def _token(self, fields: dict[str, str]) -> str:
-        for part in fields.get("cookie", "").split(";"):
-            name, _, value = part.strip().partition("=")
-            if name == "session":
-                return value
-        return fields.get("authorization", "").removeprefix("Bearer ") or fields.get("x-api-key", "")
+
+class AppConnection(asyncio.Protocol):
+    """One connection to the app; what it is asked has no content."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._received = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not derived from it
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._received += data
+        match = _HEAD.match(self._received)
+        if match is None:
+            return
+        self._received = self._received[match.end() :]
+        answer = self._app.answer(match[1].decode(), match[2].decode(), b"\r\n" + match[3])
+        if self._app.random.random() < 0.02:
+            slowness = self._app.random.random() / 20
+            asyncio.get_running_loop().call_later(slowness, self._transport.write, answer)
+        else:
+            self._transport.write(answer)
 
 
 @dataclass(slots=True)
@@ -108,7 +123,7 @@ class Findings:
 
 
 class User:
-    """One user, who does one thing at a time, over any of several connections."""
+    """One user: reads several pages at once, or writes, and reads again when the write is acknowledged."""
 
     def __init__(
         self, number: int, app: App, address: tuple[str, int], findings: Findings, seed: int
@@ -121,13 +136,13 @@ class User:
         self.findings = findings
         self.logins = 0
         self.known = 0
-        self.connections: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.connections: list[PipelinedClient] = []
         self._log_in()
 
     def _log_in(self) -> None:
         self.logins += 1
         self.token = f"{self.name}.{self.logins}"
-        self.app.users[self.token] = self.name
+        self.app.users[self.token.encode()] = self.name
 
     def _credentials(self) -> str:
         """Say who asks, always in the same way: that two credentials are one person's nobody but the app can know."""
@@ -144,57 +159,73 @@ class User:
     async def run(self, budget: "Budget") -> None:
         """Read, write, log out and in until the budget is used up."""
         for _ in range(CONNECTIONS):
-            self.connections.append(await asyncio.open_connection(*self.address))
+            self.connections.append(await PipelinedClient.connect(self.address))
         try:
-            while budget.take():
+            while budget.left:
                 draw = self.random.random()
-                if draw < 0.03:
-                    await self._write()
-                elif draw < 0.033:
-                    await self._ask("POST", "/logout")
-                    self._log_in()
+                if draw < 0.1:
+                    await self._write(budget)
+                elif draw < 0.11 and budget.take(2) == 2:
+                    await self._log_out()
+                elif draw < 0.13:
+                    await self._leave()
                 else:
-                    await self._read()
+                    numbers = range(CONNECTIONS if draw < 0.6 else 1)
+                    await asyncio.gather(*[self._read(number, budget) for number in numbers])
         finally:
-            for _, writer in self.connections:
-                writer.close()
+            for connection in self.connections:
+                connection.close()
 
-    async def _write(self) -> None:
-        text = await self._ask("POST", f"/page/{self.random.randrange(PAGES)}")
-        self.known = max(self.known, int(text.split(" ")[1]))
+    async def _write(self, budget: "Budget") -> None:
+        if budget.take(1):
+            request = self._request("POST", f"/page/{self.random.randrange(PAGES)}")
+            answer = (await self._ask(self.random.randrange(CONNECTIONS), [request]))[0]
+            self.known = max(self.known, int(answer.content.split(b" ")[1]))
 
-    async def _read(self) -> None:
+    async def _log_out(self) -> None:
+        """Log out, see that the token opens nothing any more, and log in again."""
         path = f"/page/{self.random.randrange(PAGES)}"
-        text = await self._ask("GET", path)
-        user, version, seen_path = text.split(" ")
-        if user != self.name or seen_path != path:
-            self.findings.crossed.append(f"{self.name} asked for {path} and got {text!r}")
-        elif int(version) < self.known:
-            self.findings.stale.append(f"{self.name} wrote version {self.known} and got {text!r}")
+        await self._ask(0, [self._request("POST", "/logout")])
+        answer = (await self._ask(1, [self._request("GET", path)]))[0]
+        if answer.content.split(b" ")[0] != b"nobody":
+            self.findings.stale.append(f"{self.name} was logged out and got {answer.content!r}")
+        self._log_in()
 
-    async def _ask(self, method: str, path: str) -> str:
-        number = self.random.randrange(CONNECTIONS)
-        reader, writer = self.connections[number]
-        language = self.random.choice(["de", "de", "de", "en"])
+    async def _leave(self) -> None:
+        """Ask, and be gone before the answer comes: whoever waits for it, too, must not notice."""
+        client = await PipelinedClient.connect(self.address)
+        asking = asyncio.ensure_future(
+            client.ask([self._request("GET", f"/page/{self.random.randrange(PAGES)}")])
+        )
+        await asyncio.sleep(0)
+        client.close()
+        await asyncio.wait([asking])
+        asking.exception()
+
+    async def _read(self, number: int, budget: "Budget") -> None:
+        count = budget.take(self.random.randrange(1, AT_ONCE))
+        paths = [f"/page/{self.random.randrange(PAGES)}" for _ in range(count)]
+        known = self.known
+        answers = await self._ask(number, [self._request("GET", path) for path in paths])
+        for path, answer in zip(paths, answers, strict=True):
+            text = answer.content.decode()
+            user, version, seen_path = text.split(" ")
+            if user != self.name or seen_path != path:
+                self.findings.crossed.append(f"{self.name} asked for {path} and got {text!r}")
+            elif int(version) < known:
+                self.findings.stale.append(f"{self.name} wrote version {known} and got {text!r}")
+
+    def _request(self, method: str, path: str) -> bytes:
+        language = self.random.choice(("de", "de", "de", "en"))
         length = "Content-Length: 0\r\n" if method == "POST" else ""
         head = f"{method} {path} HTTP/1.1\r\nHost: a.example\r\n{self._credentials()}"
-        writer.write(f"{head}Accept-Language: {language}\r\n{length}\r\n".encode())
-        text = await self._response(reader)
-        self.findings.requests += 1
-        return text
+        return f"{head}Accept-Language: {language}\r\n{length}\r\n".encode()
 
-    async def _response(self, reader: asyncio.StreamReader) -> str:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        fields = {n.lower(): v.strip() for n, _, v in (x.partition(":") for x in head.split("\r\n")[1:] if x)}
-        self.findings.outcomes[fields.get("x-cache-status", "-")] += 1
-        if "content-length" in fields:
-            return (await reader.readexactly(int(fields["content-length"]))).decode()
-        content = b""
-        while size := int(await reader.readuntil(b"\r\n"), 16):
-            content += await reader.readexactly(size)
-            await reader.readexactly(2)
-        await reader.readexactly(2)
-        return content.decode()
+    async def _ask(self, number: int, requests: list[bytes]) -> list[Answer]:
+        answers = await self.connections[number].ask(requests) if requests else []
+        self.findings.requests += len(answers)
+        self.findings.outcomes.update(answer.outcome for answer in answers)
+        return answers
 
 
 class Budget:
@@ -203,16 +234,18 @@ class Budget:
     def __init__(self, requests: int) -> None:
         self.left = requests
 
-    def take(self) -> bool:
-        """Use one up."""
-        self.left -= 1
-        return self.left >= 0
+    def take(self, wanted: int) -> int:
+        """Use some up; return how many of them."""
+        taken = min(wanted, self.left)
+        self.left -= taken
+        return taken
 
 
 async def campaign(requests: int, seed: int, folder: Path) -> tuple[Findings, int]:
     """Run users against a new instance; return what they saw and how many requests reached the app."""
     app = App(seed)
-    server = await asyncio.start_server(app.serve, "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: AppConnection(app), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     tables = '[rate_limit]\nrate = "off"\n'
     front = await asyncio.to_thread(
@@ -234,9 +267,11 @@ def main() -> None:
     """Run the campaign and print what it found."""
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        findings, reached = asyncio.run(campaign(requests, seed, Path(folder)))
-    print(f"{findings.requests} requests of {USERS} users, {reached} reached the app")
+        findings, reached = uvloop.run(campaign(requests, seed, Path(folder)))
+    seconds = time.monotonic() - began
+    print(f"{findings.requests} requests of {USERS} users in {seconds:.0f} s, {reached} reached the app")
     print("answers:", ", ".join(f"{name} {number}" for name, number in findings.outcomes.most_common()))
     print(f"{len(findings.crossed)} crossed, {len(findings.stale)} older than an own write")
     for line in (findings.crossed + findings.stale)[:10]:

@@ -18,7 +18,7 @@ LARGE = 8 * 2**20
 GRACE = 10.0
 
 
-def _gunicorn(fd: int) -> list[str]:
+def _gunicorn(fd: int, module: str = "tests.apps.flask_app:app") -> list[str]:
     options = [
         "--worker-class",
         "gthread",
@@ -28,7 +28,6 @@ def _gunicorn(fd: int) -> list[str]:
         "warning",
         "--no-control-socket",
     ]
-    module = "tests.apps.flask_app:app"
     return [sys.executable, "-m", "gunicorn", module, "--bind", f"fd://{fd}", *options]
 
 
@@ -50,6 +49,10 @@ COMMANDS: dict[str, Callable[[int], list[str]]] = {
     "starlette": _uvicorn,
     "node": _node,
     "websocket": _websockets,
+}
+#: Apps for a few tests of their own.
+OTHERS: dict[str, Callable[[int], list[str]]] = {
+    "board": lambda fd: _gunicorn(fd, "tests.apps.board_app:app"),
 }
 
 
@@ -85,7 +88,7 @@ def write_files(folder: Path) -> None:
 def running_app(
     name: str, files: Path, *options: str, unix: Path | None = None, tls: bool = False
 ) -> Iterator[App]:
-    """Run one of COMMANDS until the block ends, on a free port or a unix socket; its log goes beside `files`.
+    """Run one of COMMANDS or OTHERS until the block ends, on a free port or a unix socket; its log goes beside `files`.
 
     `tls` says that `options` make it speak https.
     """
@@ -94,7 +97,7 @@ def running_app(
         address = listening.getsockname()
         fd = listening.fileno()
         process = subprocess.Popen(
-            [*COMMANDS[name](fd), *options],
+            [*(COMMANDS | OTHERS)[name](fd), *options],
             cwd=ROOT,
             env={**os.environ, "APP_FILES": str(files), "LISTEN_FD": str(fd)},
             pass_fds=[fd],
