@@ -6,12 +6,13 @@ lookup -> hit                                answered at once, nothing else happ
        -> not for the cache                  forwarded by itself, with the reason
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.cache_answers import misses, passes, send_entry
 from proxy.cache_waiter import Waiter
 from proxy.cache_waits import Waits
 from proxy.caching.front import Entry, Freshness, Front, freshness_of
+from proxy.caching.invalidation import Invalidations
 from proxy.caching.key import Identity, Pairs, identify
 from proxy.caching.marks import UpstreamState
 from proxy.caching.outcomes import Outcome, Reason
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from proxy.pipeline import Pipeline
     from proxy.snapshot import RouteRuntime
 
+#: How often it is looked whether memory that was left is still in use (seconds).
+_LOOK_EVERY: Final = 1.0
+
 
 class CacheGate:
     """One worker's output cache in front of its pipeline's last step."""
@@ -32,6 +36,8 @@ class CacheGate:
         self.store = store
         self.front = Front(store)
         self.waits = Waits(pipeline, self.front)
+        #: What a write voids besides, while the cache moves to other memory.
+        self.beside: Invalidations | None = None
 
     # --- on the way in
 
@@ -122,3 +128,46 @@ class CacheGate:
             identity = exchange.fields.derived[key] = identify(pairs, site.write_rules, trusted=trusted)
         targets = written_targets(exchange.target, exchange.fields.host or b"", response)
         self.store.invalidations.invalidate(site.label, targets, identity)
+        if self.beside is not None:
+            self.beside.invalidate(site.label, targets, identity)
+
+
+class CacheMemory:
+    """Move one worker's cache to other memory while it serves.
+
+    The steps are `open_beside` (a write voids what is kept in either memory), `swap` (answers are looked up and
+    stored in the other one) and `leave_other`. All workers have to have done a step before any does the next: then
+    none ever answers with what a write in another has made void.
+    """
+
+    def __init__(self, pipeline: "Pipeline", store: Store) -> None:
+        """Serve from `store`."""
+        self._pipeline = pipeline
+        self._gate = pipeline.cache = CacheGate(pipeline, store)
+        self._other: CacheGate | None = None
+
+    def open_beside(self, store: Store) -> None:
+        """Void in this memory, too, what a write voids."""
+        self.leave_other()
+        self._other = CacheGate(self._pipeline, store)
+        self._gate.beside = store.invalidations
+
+    def swap(self) -> None:
+        """Use the other memory from now on; fetches under way end where they began."""
+        if self._other is not None:
+            self._gate, self._other = self._other, self._gate
+            self._gate.beside = self._other.store.invalidations
+            self._pipeline.cache = self._gate
+
+    def leave_other(self) -> None:
+        """Forget the memory that is not in use, as soon as no fetch needs it."""
+        left, self._other = self._other, None
+        self._gate.beside = None
+        if left is not None:
+            self._close_when_idle(left)
+
+    def _close_when_idle(self, left: CacheGate) -> None:
+        if left.waits.is_idle:
+            left.store.leave()
+        else:
+            self._pipeline.loop.call_later(_LOOK_EVERY, self._close_when_idle, left)

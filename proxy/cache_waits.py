@@ -54,6 +54,12 @@ class Waits:
         self.flights: Flights[Waiter] = Flights(self.store.invalidations.is_valid)
         self.budget = FillBudget(FILL_BUDGET)
         self.fills: dict[Flight[Waiter], Fill] = {}
+        self._polls = 0  # looks at other workers' fetches that are still to come
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing is left that would use the store."""
+        return not (self.fills or self._polls or len(self.flights))
 
     # --- how waits begin
 
@@ -110,10 +116,12 @@ class Waits:
             fill.start()
         else:
             self._bound(waiter)
+            self._polls += 1
             self.pipeline.loop.call_later(POLL, self._poll, waiter, flight, busy)
 
     def _poll(self, first: Waiter, flight: Flight[Waiter], busy: int) -> None:
         """Look whether another worker's fetch is over; take it over when that worker is dead."""
+        self._polls -= 1
         if not flight.is_wanted:
             return
         waiter = first if first in flight.waiters else next(iter(flight.waiters))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from proxy.cache_gate import CacheGate
+from proxy.cache_gate import CacheMemory
 from proxy.caching.store import Store
 from proxy.config.schema import Config, Log
 from proxy.deadlines import DeadlineWheel
@@ -94,8 +94,7 @@ class DataPlane:
         )
         if context.limiter is not None:
             self._pipeline.on_limited = LimitedClients(loop, context.limiter, context.most_limited).refused
-        if context.cache is not None:
-            self._pipeline.cache = CacheGate(self._pipeline, context.cache)
+        self.cache_memory = CacheMemory(self._pipeline, context.cache) if context.cache is not None else None
         self._certificates = CertificateStore(
             loop, context.certificate_wanted, clock=loop.time, report=self._unusable
         )

@@ -95,7 +95,7 @@ def create_cache(size: int, largest_object: int) -> CacheDescriptors:
 class Store:
     """One process's way into the shared cache; all times are nanoseconds of the clock that workers share."""
 
-    __slots__ = ("_memory", "_ring", "_secret", "claims", "invalidations", "marks")
+    __slots__ = ("_locks", "_memory", "_ring", "_secret", "claims", "invalidations", "marks", "stripes")
 
     def __init__(self, descriptors: CacheDescriptors, secret: bytes) -> None:
         """Attach; `secret` is the KeyRules' secret, the same in every process.
@@ -103,13 +103,14 @@ class Store:
         Raises SharedMemoryError where the memory is another program's, NoOwnerLeftError with too many processes.
         """
         memory = SharedMemory.attach(descriptors.memory, KIND, layout=LAYOUT_VERSION)
-        stripes: int = memory.words[STRIPES]
-        if not 1 <= stripes <= MAX_STRIPES:
-            raise SharedMemoryError(f"the shared cache has {stripes} stripes")
-        layout = plan(memory.size, stripes)
+        self.stripes: int = memory.words[STRIPES]
+        if not 1 <= self.stripes <= MAX_STRIPES:
+            raise SharedMemoryError(f"the shared cache has {self.stripes} stripes")
+        layout = plan(memory.size, self.stripes)
         locks = StripedLock(descriptors.locks)
         life = StripedLock(descriptors.life, tries=1)
         self._memory = memory
+        self._locks = locks, life
         self._secret = secret
         self._ring = Ring(memory, locks, layout, secret)
         self.invalidations: Final = Invalidations(memory, locks, layout, secret, lock_stripe=_PURGE_LOCK)
@@ -172,6 +173,12 @@ class Store:
         self._ring.close()
         self.invalidations.close()
         self._memory.close()
+
+    def leave(self) -> None:
+        """Let go of the locks, too, with whatever this process holds in them; for a process that goes on."""
+        self.close()
+        for locks in self._locks:
+            locks.close()
 
     def _remember_variant(
         self, key: bytes, names: tuple[bytes, ...], variant: bytes, now: int, until: int

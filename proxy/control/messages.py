@@ -138,6 +138,23 @@ class SetPlaceholder:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenCacheBeside:
+    """Let writes void what is kept in this memory, too: its descriptors travel along, in the order of `regions`."""
+
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SwapCaches:
+    """Answer from the memory that was opened beside, and store there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveOtherCache:
+    """Forget the cache's memory that is not in use."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sync:
     """Say Synced when everything that came before is done."""
 
@@ -154,6 +171,9 @@ Command: TypeAlias = (
     | FailCertificate
     | SetThumbprint
     | SetPlaceholder
+    | OpenCacheBeside
+    | SwapCaches
+    | LeaveOtherCache
     | Sync
     | Serve
     | Ping

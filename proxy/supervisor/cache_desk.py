@@ -1,4 +1,4 @@
-"""The supervisor's own way into the shared cache: purges, figures, and what a reload cannot change."""
+"""The supervisor's own way into the shared cache: purges and figures."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,8 +7,7 @@ from typing import Final
 
 from proxy.admin.cache import PurgeOutcome
 from proxy.admin.operations import Document
-from proxy.caching.store import Store
-from proxy.config.schema import Config
+from proxy.supervisor.shared_regions import SharedRegions
 from proxy.supervisor.snapshot import InUse
 from proxy.telemetry import counters, process_log
 from proxy.telemetry.totals import Totals
@@ -24,17 +23,17 @@ _NAMES_SHOWN: Final = 20
 class CacheDesk:
     """Answers the admin API; implements `proxy.admin.cache.CacheOperations`."""
 
-    def __init__(self, store: Store, size: int, in_use: InUse, totals: Callable[[], Totals]) -> None:
-        """Speak of `store`, which was made with `size` octets."""
-        self._store = store
-        self._size = size
+    def __init__(self, regions: SharedRegions, in_use: InUse, totals: Callable[[], Totals]) -> None:
+        """Speak of the cache among `regions`."""
+        self._regions = regions
         self._in_use = in_use
         self._totals = totals
 
     @property
     def figures(self) -> tuple[int, int]:
         """Return the octets that answers take and those that there are."""
-        return self._store.stored_octets, self._size
+        cache = self._regions.cache
+        return cache.store.stored_octets, cache.size
 
     def cache(self) -> Document:
         """Describe how full the cache is and what it did."""
@@ -44,7 +43,7 @@ class CacheDesk:
         return {
             "size_bytes": size,
             "stored_bytes": stored,
-            "largest_object_bytes": self._store.largest_octets,
+            "largest_object_bytes": self._regions.cache.store.largest_octets,
             "evictions": totals.process[counters.CACHE_EVICTED],
             "busy": totals.process[counters.CACHE_BUSY],
             "sites": [
@@ -60,29 +59,16 @@ class CacheDesk:
             return PurgeOutcome(fault=self._unknown(site), is_known=False)
         path = normalise_path(prefix.encode()) if prefix else b""
         for _ in range(_TRIES):
-            if self._store.invalidations.purge(name.encode(), path):
+            if self._purged(name.encode(), path):
                 _log.info("cache purged", extra=process_log.fields(site=name or "all", path=prefix or "all"))
                 return PurgeOutcome()
             await asyncio.sleep(_PAUSE)
         return PurgeOutcome(fault="another purge holds the cache; try again")
 
-    def follow(self, config: Config) -> None:
-        """Say which new settings the memory, made at the start, cannot follow."""
-        if config.cache.size != self._size:
-            _log.warning(
-                "the cache keeps its size",
-                extra=process_log.fields(size=self._size, wanted=config.cache.size, cure="restart Foregate"),
-            )
-        largest = max(route.cache.object_size for site in config.sites for route in site.routes)
-        if largest > self._store.largest_octets:
-            _log.warning(
-                "answers as large as object_size allows do not fit in the cache",
-                extra=process_log.fields(
-                    object_size=largest,
-                    largest=self._store.largest_octets,
-                    cure="restart Foregate, or raise [cache] size and restart it",
-                ),
-            )
+    def _purged(self, name: bytes, path: bytes) -> bool:
+        """Void it in all memory that a worker may answer from; False: some of it is busy."""
+        used = (self._regions.cache, self._regions.cache_beside)
+        return all(one.store.invalidations.purge(name, path) for one in used if one is not None)
 
     def _name_of(self, domain: str) -> str | None:
         wanted = domain.lower().removesuffix(".")

@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
 
 from proxy.control.channel import PackedCommand
 from proxy.control.messages import Command, MostLimited
@@ -21,6 +20,7 @@ from proxy.supervisor.worker_process import (
     WorkerProcess,
     WorkerState,
 )
+from proxy.supervisor.worker_register import WorkerRegister
 from proxy.telemetry import process_log
 from proxy.telemetry.totals import CounterLedger
 
@@ -37,18 +37,6 @@ def _ignore(_worker: WorkerProcess, _report: CertificateReport) -> None:
 
 def _ignore_limited(_worker: WorkerProcess, _report: MostLimited) -> None:
     """Show nobody."""
-
-
-class WorkerRegister(Protocol):
-    """Who may use the memory that all workers share."""
-
-    def enter(self) -> int:
-        """Expect a worker; returns its row in the count of connections. Raises StartError when there is none."""
-        ...
-
-    def leave(self, row: int) -> None:
-        """Forget a worker that has ended, with its connections."""
-        ...
 
 
 class WorkerPool:
@@ -155,6 +143,17 @@ class WorkerPool:
         done = [worker.sync() for worker in self._slots.values()]
         if done:
             await asyncio.wait(done, timeout=patience)
+
+    async def carry_out(self, command: Command, descriptors: Sequence[int], patience: float) -> None:
+        """Let every worker that runs this program do something, even one that drains, and wait for all of them.
+
+        One that has not done it within `patience` seconds has been killed for its silence by then.
+        """
+        workers = [worker for worker in (*self._slots.values(), *self._lingering) if not worker.is_adopted]
+        for worker in workers:
+            worker.send(command, descriptors)
+        if workers:
+            await asyncio.wait([worker.sync() for worker in workers], timeout=patience)
 
     def listen(self, listener: Listener) -> None:
         """Let every worker that holds a slot accept on a socket."""

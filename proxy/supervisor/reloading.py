@@ -10,6 +10,7 @@ from proxy.config.diff import changes
 from proxy.config.errors import ConfigError
 from proxy.config.schema import Config
 from proxy.control.messages import Unlisten
+from proxy.supervisor.cache_move import CacheMove
 from proxy.supervisor.certificate_files import check_pairs
 from proxy.supervisor.certificate_wishes import storages
 from proxy.supervisor.errors import ListenError, StartError
@@ -23,7 +24,7 @@ from proxy.telemetry import process_log
 
 _log = process_log.logger("supervisor")
 
-_AT_START = ("server.user:", "cache.size:")
+_AT_START = ("server.user:",)
 APPLY_PATIENCE = 10.0  # seconds for a worker to take a snapshot over
 
 
@@ -49,6 +50,7 @@ class Reloader:
         file: ConfigFile,
         in_use: InUse,
         pool: WorkerPool,
+        move: CacheMove,
         follow: Callable[[Config, tuple[Listener, ...], tuple[Listener, ...]], None],
         service: ServiceManager,
     ) -> None:
@@ -57,6 +59,7 @@ class Reloader:
         self.file = file
         self._in_use = in_use
         self._pool = pool
+        self._move = move
         self._follow = follow
         self._service = service
         self.lock = asyncio.Lock()
@@ -93,6 +96,8 @@ class Reloader:
                 outcome = await self._reload_lists()
             self._list_faults = tuple(outcome.faults)
             self._tell("list change", outcome)
+        async with self.lock:
+            await self._move.catch_up(self._in_use.config)
 
     def _tell(self, trigger: str, outcome: ReloadOutcome) -> None:
         self.results[outcome.accepted] += 1
@@ -135,16 +140,24 @@ class Reloader:
             opened = self._open(wanted)
         except StartError as exc:
             return self._refused([str(exc)])
+        try:
+            cache = self._move.prepare(loaded.config) if self._move.is_possible else None
+        except StartError as exc:
+            _close(opened)
+            return self._refused([str(exc)])
         former = self._in_use.loaded
         reason = await self._use(loaded)
         if reason:
-            for listener in opened:
-                listener.close()
+            _close(opened)
+            if cache is not None:
+                cache.close()
             await self._use(former)
             self._follow(former.config, (), ())  # who had taken the new one may have forgotten something
             return self._refused([f"a worker cannot use it: {reason}"])
         removed = [self._in_use.listeners[old] for old in self._in_use.listeners if old not in wanted]
         self._exchange(loaded.config, opened, tuple(removed))
+        if cache is not None:
+            await self._move.carry_out(cache)
         self.lists_watch.settle(loaded.lists)
         changed = tuple(map(_with_its_time, changes(former.config, loaded.config)))
         return ReloadOutcome(accepted=True, generation=self._in_use.generation, changes=changed)
@@ -166,8 +179,7 @@ class Reloader:
         try:
             return (*reused, *open_all(unbound))
         except ListenError:
-            for listener in reused:
-                listener.close()
+            _close(reused)
             raise
 
     async def _use(self, loaded: Loaded) -> str:
@@ -186,3 +198,8 @@ class Reloader:
 
     def _refused(self, faults: Iterable[str]) -> ReloadOutcome:
         return ReloadOutcome(accepted=False, generation=self._in_use.generation, faults=tuple(faults))
+
+
+def _close(listeners: Iterable[Listener]) -> None:
+    for listener in listeners:
+        listener.close()

@@ -3,7 +3,9 @@
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+from proxy.caching.layout import stripes_for
 from proxy.caching.store import CacheDescriptors, Store, create_cache
 from proxy.config.schema import Config
 from proxy.control.keys import derived_key
@@ -25,6 +27,25 @@ from proxy.traffic.limiter_table import LimiterTable
 _SECRET_SIZE = 32
 
 
+@dataclass(frozen=True, slots=True)
+class CacheRegion:
+    """The cache's memory, made with `size` octets, and this process's way into it."""
+
+    descriptors: CacheDescriptors
+    store: Store
+    size: int
+
+    @property
+    def named(self) -> Mapping[str, int]:
+        """Name each descriptor as the control channel does."""
+        given = self.descriptors
+        return {CACHE_MEMORY: given.memory, CACHE_LOCKS: given.locks, CACHE_LIFE: given.life}
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.store.leave()
+
+
 class SharedRegions:
     """Own the regions and the secret from which the workers derive their common keys.
 
@@ -37,15 +58,13 @@ class SharedRegions:
     ) -> None:
         """Make everything, empty, with the table that `limiter` makes; or go on with what a program has held.
 
-        Memory with another layout, or a cache of another size, is made anew. Raises ValueError for a cache that
-        is too small for its largest object.
+        Memory with another layout is made anew. Raises ValueError for a cache of an impossible size.
         """
         self.secret = bytes.fromhex(held.secret) if held else secrets.token_bytes(_SECRET_SIZE)
-        largest = max(route.cache.object_size for site in config.sites for route in site.routes)
-        self.cache_size = config.cache.size
         memory = held.memory if held else {}
-        same_size = held is not None and held.cache_size == self.cache_size
-        self._cache, self.cache = self._opened_cache(memory if same_size else {}, largest)
+        self.cache = self._held_cache(held, config) if held else self.make_cache(config)
+        #: The memory that the workers go to or come from, while the cache moves.
+        self.cache_beside: CacheRegion | None = None
         try:
             self.limiter = LimiterTable.attach(memory[LIMITER_TABLE], memory[LIMITER_LOCKS])
         except (SharedMemoryError, KeyError):
@@ -54,14 +73,26 @@ class SharedRegions:
         for unused in set(memory.values()) - set(self.descriptors.values()):
             os.close(unused)
 
-    def _opened_cache(self, memory: Mapping[str, int], largest: int) -> tuple[CacheDescriptors, Store]:
-        key = derived_key(self.secret, b"cache")
+    def make_cache(self, config: Config) -> CacheRegion:
+        """Make empty memory for a configuration's cache. Raises ValueError or OSError where that is impossible."""
+        made = create_cache(config.cache.size, _largest_object(config))
+        return CacheRegion(made, Store(made, derived_key(self.secret, b"cache")), config.cache.size)
+
+    def fits_cache(self, config: Config) -> bool:
+        """Tell whether the cache has the size that a configuration wants, in as few parts as its answers need."""
+        size, largest = config.cache.size, _largest_object(config)
+        store = self.cache.store
+        is_roomy = largest <= store.largest_octets or stripes_for(size, largest) == store.stripes
+        return size == self.cache.size and is_roomy
+
+    def _held_cache(self, held: Handover, config: Config) -> CacheRegion:
+        """Go on with the former program's cache, whose workers may still use it; its size can change later."""
+        memory = held.memory
         try:
-            held = CacheDescriptors(*(memory[name] for name in (CACHE_MEMORY, CACHE_LOCKS, CACHE_LIFE)))
-            return held, Store(held, key)
+            found = CacheDescriptors(*(memory[name] for name in (CACHE_MEMORY, CACHE_LOCKS, CACHE_LIFE)))
+            return CacheRegion(found, Store(found, derived_key(self.secret, b"cache")), held.cache_size)
         except (SharedMemoryError, KeyError):
-            made = create_cache(self.cache_size, largest)
-            return made, Store(made, key)
+            return self.make_cache(config)
 
     @property
     def descriptors(self) -> Mapping[str, int]:
@@ -70,9 +101,7 @@ class SharedRegions:
         return {
             LIMITER_TABLE: table,
             LIMITER_LOCKS: locks,
-            CACHE_MEMORY: self._cache.memory,
-            CACHE_LOCKS: self._cache.locks,
-            CACHE_LIFE: self._cache.life,
+            **self.cache.named,
             CONNECTION_ROWS: self.connections.memory.descriptor,
         }
 
@@ -97,9 +126,13 @@ class SharedRegions:
         """Give the memory back."""
         self.limiter.close()
         self.connections.memory.close()
-        self.cache.close()  # and its memory
-        os.close(self._cache.locks)
-        os.close(self._cache.life)
+        self.cache.close()
+        if self.cache_beside is not None:
+            self.cache_beside.close()
+
+
+def _largest_object(config: Config) -> int:
+    return max(route.cache.object_size for site in config.sites for route in site.routes)
 
 
 def _opened_rows(memory: Mapping[str, int]) -> tuple[ConnectionRows, bool]:

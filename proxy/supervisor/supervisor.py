@@ -16,6 +16,7 @@ from proxy.config.schema import Config
 from proxy.control.messages import ReopenLogs
 from proxy.supervisor.admin_servers import AdminServers
 from proxy.supervisor.cache_desk import CacheDesk
+from proxy.supervisor.cache_move import CacheMove
 from proxy.supervisor.certificate_desk import CertificateDesk
 from proxy.supervisor.certificate_wishes import probing_of
 from proxy.supervisor.certificates import Certificates
@@ -76,11 +77,10 @@ class Supervisor:
         )
         self._certificates = Certificates(self._pool, probing_of(os.environ))
         self._desk = CertificateDesk(self._certificates)
-        self._cache = CacheDesk(
-            self._regions.cache, self._regions.cache_size, self._in_use, self._ledger.totals
-        )
+        self._cache = CacheDesk(self._regions, self._in_use, self._ledger.totals)
         self._service = ServiceManager(os.environ)
-        self._reloader = Reloader(file, self._in_use, self._pool, self._follow, self._service)
+        move = CacheMove(self._regions, self._pool)
+        self._reloader = Reloader(file, self._in_use, self._pool, move, self._follow, self._service)
         parts = Parts(
             children=self._children,
             file=file,
@@ -279,6 +279,7 @@ class Supervisor:
             listeners=tuple(self._in_use.listeners.values()),
             upstreams=self._upstreams.snapshot(),
             memory=self._regions.descriptors,
+            cache_beside=beside.named if (beside := self._regions.cache_beside) else {},
             secret=self._regions.secret,
             certificates=self._certificates.briefing(),
         )
@@ -293,5 +294,4 @@ class Supervisor:
             self._servers.open(listener)
         self._upstreams.apply(config)
         self._certificates.follow(config)
-        self._cache.follow(config)
         self._pool.resize(worker_count(config.server.workers), config.server.linger)

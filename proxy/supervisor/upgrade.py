@@ -154,7 +154,7 @@ class Succession:
             upgrades=self.upgrades,
             secret=parts.regions.secret.hex(),
             memory=dict(parts.regions.descriptors),
-            cache_size=parts.regions.cache_size,
+            cache_size=parts.regions.cache.size,
             sockets=tuple(
                 HeldSocket(
                     purpose=one.endpoint.purpose.value,

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
@@ -48,8 +48,9 @@ class ExitReason(Enum):
 class Briefing:
     """What a worker is told when it starts.
 
-    `memory` maps the name of each region that all workers share to its descriptor. `secret` is the same for
-    all workers. `certificates` are commands, perhaps thousands.
+    `memory` maps the name of each region that all workers share to its descriptor, and `cache_beside` those of
+    the cache that the workers come from or go to, while it moves. `secret` is the same for all workers.
+    `certificates` are commands, perhaps thousands.
     """
 
     configure: PackedCommand
@@ -57,6 +58,7 @@ class Briefing:
     upstreams: tuple[UpstreamMessage, ...]
     memory: Mapping[str, int]
     secret: bytes
+    cache_beside: Mapping[str, int] = field(default_factory=dict)
     certificates: Sequence[PackedCommand] = ()
 
 
@@ -118,6 +120,7 @@ class WorkerProcess:
         self._paced = PacedCommands(self.send)
         self._owner = owner
         self._alive = False
+        self.is_adopted = False  # it runs the program before this one, and knows that one's commands alone
 
     def start(
         self,
@@ -141,6 +144,9 @@ class WorkerProcess:
         descriptors = (self.region.descriptor, *briefing.memory.values())
         self.send(control.Attach(self.slot, self.row, names, briefing.secret), descriptors)
         self.send(briefing.configure)
+        if briefing.cache_beside:
+            beside = briefing.cache_beside
+            self.send(control.OpenCacheBeside(tuple(beside)), tuple(beside.values()))
         self.send(control.Upstreams(briefing.upstreams))
         for told in briefing.certificates:
             self.tell(told)
@@ -158,7 +164,7 @@ class WorkerProcess:
         self.pid = pid
         self.state = WorkerState.SERVING
         self.ready_at = self._now
-        self._alive = True
+        self._alive = self.is_adopted = True
         children.adopt(pid, self._exited)
         if channel is None:
             self._closed("")

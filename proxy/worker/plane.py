@@ -40,8 +40,29 @@ _OWN_DESCRIPTORS: Final = 64
 _ROUTES: Final = (Path("/proc/net/route"), Path("/proc/net/ipv6_route"))
 
 
+class MovableCache(Protocol):
+    """A cache that moves to other memory, step by step (`proxy.cache_gate.CacheMemory`)."""
+
+    def open_beside(self, store: Store) -> None:
+        """Void in this memory, too, what a write voids."""
+        ...
+
+    def swap(self) -> None:
+        """Use the other memory from now on."""
+        ...
+
+    def leave_other(self) -> None:
+        """Forget the memory that is not in use."""
+        ...
+
+
 class Plane(Protocol):
     """What a worker asks of its data plane."""
+
+    @property
+    def cache_memory(self) -> MovableCache | None:
+        """Return the cache, None where there is none."""
+        ...
 
     def open_listener(self, listening_socket: socket.socket, *, tls: bool, port: int) -> Awaitable[None]:
         """Accept connections on a socket that other workers share."""
@@ -121,15 +142,12 @@ def data_plane(loop: asyncio.AbstractEventLoop, first: Configure, given: Surroun
     gateways = _gateways()
     cache_secret = derived_key(given.secret, b"cache")
     memory = given.memory
-    cache = Store(
-        CacheDescriptors(memory[CACHE_MEMORY], memory[CACHE_LOCKS], memory[CACHE_LIFE]), cache_secret
-    )
     context = WorkerContext(
         counters=given.counters,
         instance=derived_key(given.secret, b"instance").hex()[:16],
         limiter=limiter,
         limiter_key=limiter.key,
-        cache=cache,
+        cache=cache_store(memory, given.secret),
         cache_secret=cache_secret,
         hash_key=derived_key(given.secret, b"balancing"),
         gateways=tuple(gateways),
@@ -146,6 +164,15 @@ def data_plane(loop: asyncio.AbstractEventLoop, first: Configure, given: Surroun
         certificate_unusable=lambda name, reason: given.report(CertificateUnusable(name, reason)),
     )
     return DataPlane(loop, first.config, context)
+
+
+def cache_store(memory: Mapping[str, int], secret: bytes) -> Store:
+    """Attach to the cache's memory, by the names that its regions have on the control channel.
+
+    Raises SharedMemoryError for memory of another program's.
+    """
+    descriptors = CacheDescriptors(memory[CACHE_MEMORY], memory[CACHE_LOCKS], memory[CACHE_LIFE])
+    return Store(descriptors, derived_key(secret, b"cache"))
 
 
 def most_connections(descriptors: int) -> int:

@@ -24,7 +24,7 @@ from proxy.errors import ForegateError
 from proxy.shared_memory import SharedMemory
 from proxy.telemetry import process_log
 from proxy.telemetry.counters import COUNTERS_KIND, COUNTERS_LAYOUT, WorkerCounters
-from proxy.worker.plane import Plane, PlaneFactory, Surroundings
+from proxy.worker.plane import Plane, PlaneFactory, Surroundings, cache_store
 
 _log = process_log.logger("worker")
 
@@ -100,6 +100,8 @@ class Worker:
                 self._configured_plane.set_thumbprint(command.names, command.thumbprint)
             case control.SetPlaceholder():
                 self._configured_plane.set_placeholder(command.chain_pem, command.key_pem)
+            case control.OpenCacheBeside() | control.SwapCaches() | control.LeaveOtherCache():
+                self._move_cache(command, descriptors)
             case control.Sync():
                 self._channel.send(control.Synced(command.number))
             case control.Serve():
@@ -147,6 +149,24 @@ class Worker:
             self._channel.send(control.Applied(command.generation))
         self._generation = command.generation
         self._drain_timeout = config.server.drain_timeout
+
+    def _move_cache(
+        self,
+        step: control.OpenCacheBeside | control.SwapCaches | control.LeaveOtherCache,
+        descriptors: list[int],
+    ) -> None:
+        """Take one step of the cache's way to other memory."""
+        cache, given = self._configured_plane.cache_memory, self._surroundings
+        if cache is None or given is None:
+            return
+        match step:
+            case control.OpenCacheBeside():
+                memory = dict(zip(step.regions, descriptors, strict=True))
+                cache.open_beside(cache_store(memory, given.secret))
+            case control.SwapCaches():
+                cache.swap()
+            case control.LeaveOtherCache():
+                cache.leave_other()
 
     async def _listen(self, command: control.Listen, descriptors: list[int]) -> None:
         listening = socket.socket(fileno=descriptors[0])

@@ -82,7 +82,7 @@ class Campaign:
             async with self._under_load(busy, outcome.killed):
                 for number in range(kills):
                     await asyncio.sleep(_STEADY if number else 0)
-                    await self._kill()
+                    await self._kill(number)
                     await self._look(None)
         outcome.kills, outcome.clients = kills, CLIENTS + busy
         return outcome
@@ -129,10 +129,10 @@ class Campaign:
         if done[0] != 200 or not done[1]["changes"]:
             self.outcome.lasting.append(f"reload: {done}")
 
-    async def _kill(self) -> None:
+    async def _kill(self, number: int) -> None:
         before = len(self._gate.events("worker serves"))
-        (victim, *_) = await asyncio.to_thread(self._gate.worker_pids)
-        os.kill(victim, signal.SIGKILL)
+        workers = await asyncio.to_thread(self._gate.worker_pids)
+        os.kill(workers[number % len(workers)], signal.SIGKILL)
         await asyncio.to_thread(self._gate.wait, "worker serves", before + 1)
 
     async def _look(self, tunnel: ClientConnection | None) -> None:

@@ -25,19 +25,20 @@ class Load:
     async def _client(self, *, keeps: bool) -> None:
         while not self.finished:
             try:
-                async with asyncio.timeout(PATIENCE):
-                    await self._connection(keeps=keeps)
+                await self._connection(keeps=keeps)
             except (OSError, EOFError, TimeoutError) as exc:
                 self.failures[repr(exc)] += 1
 
     async def _connection(self, *, keeps: bool) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             goes_on = True
             while goes_on and not self.finished:
                 wish = b"" if keeps else b"Connection: close\r\n"
                 writer.write(b"GET / HTTP/1.1\r\nHost: a.test\r\n" + wish + b"\r\n")
-                goes_on = await self._answer(reader)
+                async with asyncio.timeout(PATIENCE):
+                    goes_on = await self._answer(reader)
         finally:
             writer.close()
 

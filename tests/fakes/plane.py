@@ -5,10 +5,28 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from proxy.caching.store import Store
 from proxy.config.schema import Config
 from proxy.traffic.firewall import Firewalls
 from proxy.upstream.addresses import UpstreamMessage
 from proxy.worker.plane import Surroundings
+
+
+@dataclass
+class FakeCacheMemory:
+    """Implements proxy.worker.plane.MovableCache: notes its steps, and the sizes that it was given."""
+
+    steps: list[str | int] = field(default_factory=list)
+
+    def open_beside(self, store: Store) -> None:
+        self.steps.append(store.largest_octets)
+        store.leave()
+
+    def swap(self) -> None:
+        self.steps.append("swap")
+
+    def leave_other(self) -> None:
+        self.steps.append("leave")
 
 
 @dataclass
@@ -24,6 +42,7 @@ class FakePlane:
     certificates: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     thumbprints: dict[str, str] = field(default_factory=dict)
+    cache_memory: FakeCacheMemory = field(default_factory=FakeCacheMemory)
     reopened: int = 0
     connections: int = 0
     drains: list[float] = field(default_factory=list)

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy.caching.store import create_cache
 from proxy.config.schema import Config, Server
 from proxy.control import messages as control
 from proxy.control.channel import SupervisorChannel, channel_pair
-from proxy.control.messages import ControlError, Report
+from proxy.control.messages import CACHE_LIFE, CACHE_LOCKS, CACHE_MEMORY, ControlError, Report
 from proxy.shared_memory import SharedMemory, SharedMemoryError
 from proxy.telemetry import counters
 from proxy.telemetry.counters import COUNTERS_KIND, COUNTERS_LAYOUT, COUNTERS_SIZE
@@ -114,6 +115,22 @@ async def test_pings_are_answered_before_anything_else_is_there(worker: Supervis
     worker.plane.connections = 5
     worker.channel.send(control.Ping(2))
     assert await worker.report() == control.Pong(2, 5)
+
+
+async def test_the_cache_moves_step_by_step(worker: Supervised) -> None:
+    worker.brief()
+    made = create_cache(1 << 20, 1 << 16)
+    names = (CACHE_MEMORY, CACHE_LOCKS, CACHE_LIFE)
+    worker.channel.send(control.OpenCacheBeside(names), tuple(made))
+    worker.channel.send(control.SwapCaches())
+    worker.channel.send(control.LeaveOtherCache())
+    await worker.settled()
+    size, *steps = worker.plane.cache_memory.steps
+    assert isinstance(size, int)
+    assert 0 < size < 1 << 20
+    assert steps == ["swap", "leave"]
+    for descriptor in made:
+        os.close(descriptor)
 
 
 async def test_a_new_snapshot_is_applied_or_refused(worker: Supervised) -> None:
