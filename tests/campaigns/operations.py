@@ -29,7 +29,16 @@ from tests.fakes.wrk import Wrk
 CLIENTS: Final = 4  # half of them keep their connection
 _BUSY: Final = 8  # connections of wrk
 _TTLS: Final = ("1s", "2s")
-_TABLES: Final = '[rate_limit]\nrate = "off"\n[cache]\nttl = "{ttl}"\ngrace = "0s"\n[timeouts]\nidle = "70s"'
+_SIZES: Final = ("64MB", "16MB")
+_TABLES: Final = """[rate_limit]
+rate = "off"
+[cache]
+ttl = "{ttl}"
+size = "{size}"
+grace = "0s"
+[timeouts]
+idle = "70s"
+"""
 _LENGTH: Final = 24 * 1024 * 1024
 _PIECE: Final = 4096
 _STEADY: Final = 11.0  # seconds after which a worker's end is an accident, and it is replaced at once
@@ -64,6 +73,7 @@ class Campaign:
 
     def __init__(self, gate: Foregate, url: str, tunnel: str) -> None:
         self._gate = gate
+        self._port = gate.port  # of the listener that stays
         self._url = url
         self._tunnel = tunnel
         self._counters: Counters = {}
@@ -89,10 +99,10 @@ class Campaign:
 
     @asynccontextmanager
     async def _under_load(self, busy: int, failures: Counter[str]) -> AsyncIterator[None]:
-        load = Load(self._gate.port)
+        load = Load(self._port)
         clients = asyncio.create_task(load.run(keeping=CLIENTS // 2, opening=CLIENTS // 2))
         async with AsyncExitStack() as stack:
-            wrk = Wrk(f"http://127.0.0.1:{self._gate.port}/", busy)
+            wrk = Wrk(f"http://127.0.0.1:{self._port}/", busy)
             if busy:
                 await stack.enter_async_context(wrk)
             yield
@@ -103,7 +113,7 @@ class Campaign:
 
     async def _change(self, reloads: int, upgrades: int) -> None:
         outcome = self.outcome
-        uri = f"ws://127.0.0.1:{self._gate.port}/tunnel/"
+        uri = f"ws://127.0.0.1:{self._port}/tunnel/"
         async with connect(uri, proxy=None) as tunnel:
             download = asyncio.create_task(self._download())
             for number in range(reloads):
@@ -152,7 +162,7 @@ class Campaign:
 
     async def _download(self) -> int:
         """Read slowly until all upgrades are done, then the rest."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._gate.port, limit=_PIECE)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=_PIECE)
         writer.write(b"GET /large HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         received = 0
@@ -166,9 +176,11 @@ class Campaign:
 
 def text_of(url: str, tunnel: str, number: int) -> str:
     """Write a configuration; every number changes something."""
-    tables = _TABLES.format(ttl=_TTLS[number % len(_TTLS)])
+    tables = _TABLES.format(ttl=_TTLS[number % 2], size=_SIZES[number // 2 % 2])
     route = f'[[site.route]]\npath = "/tunnel/"\nupstream = "{tunnel}"'
-    return configuration(url, workers=2, tables=tables, site=route)
+    more = number // 4 % 2  # a third worker and a second listener that come and go
+    http = ["127.0.0.1:0", "127.0.0.2:0"][: 1 + more]
+    return configuration(url, workers=2 + more, tables=tables, site=route, http=http)
 
 
 async def campaign(folder: Path, reloads: int, kills: int, upgrades: int, *, busy: int) -> Outcome:
