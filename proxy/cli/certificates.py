@@ -30,7 +30,10 @@ def certs() -> None:
 @config_option
 @json_option
 def certs_list(config: str | None, as_json: bool) -> None:
-    """Show every certificate: state, dates, next renewal and why, last problem."""
+    """Show every certificate.
+
+    State, dates, next renewal and why, last problem.
+    """
     answer = instance_of(config).request("GET", "/api/v1/certificates")
     expect_ok(answer)
     click.echo(json.dumps(answer.body) if as_json else certificates_page(answer.body))
@@ -50,7 +53,10 @@ def renew(config: str | None, as_json: bool, name: str) -> None:
 @json_option
 @click.argument("name")
 def restore(config: str | None, as_json: bool, name: str) -> None:
-    """Go back to the certificate of NAME before the present one, or keep that of a removed NAME."""
+    """Go back to the certificate before the present one.
+
+    Or keep that of a NAME that was removed from the configuration.
+    """
     _change_certificate(config, name, "restore", as_json)
 
 
@@ -59,7 +65,10 @@ def restore(config: str | None, as_json: bool, name: str) -> None:
 @json_option
 @click.argument("domain")
 def diagnose(config: str | None, as_json: bool, domain: str) -> None:
-    """Find out why DOMAIN gets no certificate; works without a running instance, too."""
+    """Find out why DOMAIN gets no certificate.
+
+    Works without a running instance, too.
+    """
     name = _domain(domain)
     try:
         answer = instance_of(config, _CERTIFICATE_PATIENCE).request("GET", _certificate(name, "diagnosis"))

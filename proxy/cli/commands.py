@@ -22,6 +22,7 @@ from proxy.admin.client import AnswerError, Instance, NotRunningError
 from proxy.admin.status_page import status_page
 from proxy.cli.certificates import certs, diagnose, files_can_be_served
 from proxy.cli.demo import demo
+from proxy.cli.import_command import import_
 from proxy.cli.instance import (
     REFUSED,
     config_option,
@@ -39,11 +40,35 @@ from proxy.errors import ForegateError
 
 _DONE: Final = 0
 _NOT_RUNNING: Final = 3
+_NOT_RUNNING_HINT: Final = "`foregate run` starts one, and -c FILE asks the one that uses FILE"
 _INTERRUPTED: Final = 130
 _RELOAD_PATIENCE: Final = 60.0  # seconds
 _UPGRADE_PATIENCE: Final = 90.0  # seconds, of which the trial start may take 60
 _UPGRADE_LOOK: Final = 0.2  # seconds
 _WATCH_INTERVAL: Final = 2.0  # seconds
+
+
+# What comes to mind from nginx, Caddy and others.
+_OTHER_NAMES: Final = {
+    "help": "--help",
+    "version": "--version",
+    "start": "run",
+    "serve": "run",
+    "up": "run",
+    "test": "check",
+    "configtest": "check",
+    "validate": "check",
+    "restart": "upgrade",
+    "try": "demo",
+    "ping": "health",
+}
+_NEXT_STEPS: Final = """\b
+New here?      foregate demo         shows it at work, without configuration
+A first file:  proxy.toml            [[site]]
+                                     domains  = ["app.example.com"]
+                                     upstream = "http://127.0.0.1:3000"
+Then:          foregate check        says everything that is wrong with it
+               foregate run          serves it; SIGTERM or Ctrl-C ends it"""
 
 
 class _Commands(click.Group):
@@ -54,13 +79,18 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if self.get_command(ctx, name) is None:
-            near = get_close_matches(name, self.list_commands(ctx), n=1)
-            hint = f"; did you mean `foregate {near[0]}`?" if near else "; `foregate --help` lists all"
-            ctx.fail(f'there is no command "{name}"{hint}')
+            ctx.fail(f'there is no command "{name}"; {self._hint(name, ctx)}')
         return super().resolve_command(ctx, args)
 
+    def _hint(self, name: str, ctx: click.Context) -> str:
+        if name in ("stop", "quit", "down"):
+            return "a running instance ends with SIGTERM (Ctrl-C, docker stop, systemctl stop)"
+        near = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else []
+        near += get_close_matches(name, self.list_commands(ctx), n=1)
+        return f"did you mean `foregate {near[0]}`?" if near else "`foregate --help` lists all"
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=_Commands, epilog=_NEXT_STEPS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(
     __version__,
     prog_name="foregate",
@@ -115,7 +145,10 @@ def reload(config: str | None) -> None:
 @cli.command()
 @config_option
 def upgrade(config: str | None) -> None:
-    """Replace the running program by the one that is installed now, without losing a request."""
+    """Replace the running program by the one installed now.
+
+    No request is lost; if the trial start of the new program fails, nothing changes.
+    """
     instance = instance_of(config, _UPGRADE_PATIENCE)
     before = instance.request("GET", "/api/v1/status")
     expect_ok(before)
@@ -191,6 +224,7 @@ def schema() -> None:
 cli.add_command(certs)
 cli.add_command(demo)
 cli.add_command(diagnose)
+cli.add_command(import_)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -206,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         click.echo(str(exc), err=True)
         sys.exit(REFUSED)
     except ForegateError as exc:
-        click.echo(f"foregate: {exc}", err=True)
-        sys.exit(_NOT_RUNNING if isinstance(exc, NotRunningError) else REFUSED)
+        hint = f"; {_NOT_RUNNING_HINT}" if isinstance(exc, NotRunningError) else ""
+        click.echo(f"foregate: {exc}{hint}", err=True)
+        sys.exit(_NOT_RUNNING if hint else REFUSED)
     sys.exit(_DONE)

@@ -6,7 +6,10 @@ import click
 @click.command()
 @click.option("--once", is_flag=True, help="Show and end: with status 0 if every promise was kept.")
 def demo(once: bool) -> None:
-    """Show Foregate at work in front of a small app; needs no root and no configuration."""
+    """Show Foregate at work in front of a small app.
+
+    Needs no root and no configuration; uses free ports of 127.0.0.1.
+    """
     # Imported here: the other commands need none of it.
     from proxy.demo import run_demo
 

@@ -24,8 +24,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print what t
 
 
 def file_of(config: str | None) -> Path:
-    """Return the configuration file that a command is about. Raises ConfigError."""
-    return find_config(config, os.environ, Path.cwd())
+    """Return the configuration file that a command is about. Raises ConfigError, or click's for a lost folder."""
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError as exc:
+        raise click.ClickException("this folder has been removed; change to another one") from exc
+    return find_config(config, os.environ, folder)
 
 
 def instance_of(config: str | None, patience: float = PATIENCE) -> Instance:

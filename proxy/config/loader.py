@@ -7,12 +7,14 @@ fault; only a syntax error stands alone. Lines are looked up at the end, and onl
 report (`positions`).
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path as FilePath
-from posixpath import dirname
+from posixpath import dirname, join
 from typing import Final
 
 from proxy.config import server_rules, site_rules, tls_rules
@@ -83,7 +85,7 @@ def find_config(argument: str | None, environ: Mapping[str, str], cwd: FilePath)
         if path.exists():
             return path
         source = "-c" if argument else f"${_VARIABLE}"
-        raise _unreadable(str(path), "nothing there", f"the file that {source} names")
+        raise _unreadable(str(path), "nothing there", f"the file that {source} names", _meant(path))
     places = [cwd / place for place in _USUAL_PLACES]
     for place in places:
         if place.exists():
@@ -99,7 +101,26 @@ def _read(path: str) -> bytes:
             return file.read(LARGEST_FILE + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise _unreadable(path, reason, "a file that can be read") from error
+        raise _unreadable(path, reason, "a file that can be read", _cure(path, error)) from error
+
+
+def _meant(path: FilePath) -> str:
+    """Guess which file was meant by one that is not there; else say how to begin one."""
+    try:
+        there = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".toml"]
+    except OSError:
+        return f"there is no folder {path.parent}" if not path.parent.exists() else ""
+    near = get_close_matches(path.name, there, n=1)
+    return f"did you mean {path.with_name(near[0])}?" if near else SMALLEST_FILE
+
+
+def _cure(path: str, error: OSError) -> str:
+    match error.errno:
+        case errno.EISDIR:
+            return f"name the file in it, such as {join(path, _USUAL_PLACES[0])}"
+        case errno.EACCES:
+            return f"this is user {os.geteuid()}: let that user read it and pass through the folders above it"
+    return ""
 
 
 def _unreadable(path: str, found: str, expected: str, hint: str = "") -> ConfigError:

@@ -11,22 +11,72 @@ from proxy.cli import main
 from tests.unit.cli.conftest import GOOD, AnswerOnce, Run
 
 
+def commands_in(page: str) -> list[str]:
+    """Return the commands that a page of help lists."""
+    listed = page.partition("Commands:\n")[2].partition("\n\n")[0]
+    return [line.split()[0] for line in listed.splitlines()]
+
+
 def test_help_and_version(run: Run) -> None:
     status, out, _ = run("--help")
     assert status == 0
-    commands = out.partition("Commands:\n")[2].split("\n")
-    assert [line.split()[0] for line in commands if line] == sorted(
-        ["certs", "check", "demo", "diagnose", "health", "purge", "reload", "run", "schema", "status", "upgrade"]
+    assert commands_in(out) == sorted(
+        [
+            "certs",
+            "check",
+            "demo",
+            "diagnose",
+            "health",
+            "purge",
+            "reload",
+            "run",
+            "schema",
+            "status",
+            "upgrade",
+        ]
     )
     assert run("-h") == run("--help")
     status, out, _ = run("--version")
     assert (status, out.split()[:2]) == (0, ["foregate", __version__])
 
 
-def test_no_command_shows_the_help_as_a_usage_error(run: Run) -> None:
+def test_no_command_shows_the_help_and_the_next_steps_as_a_usage_error(run: Run) -> None:
     status, out, err = run()
+    assert (status, out) == (2, "")
+    assert "Commands:" in err
+    assert "foregate demo" in err
+    assert 'upstream = "http://127.0.0.1:3000"' in err
+
+
+@pytest.mark.parametrize("group", [(), ("certs",)])
+def test_no_line_of_the_help_is_cut(run: Run, group: tuple[str, ...]) -> None:
+    _, out, _ = run(*group, "--help")
+    assert [line for line in out.splitlines() if line.endswith("...") or len(line) > 80] == [
+        line for line in out.splitlines() if line.startswith("Usage:")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("help", "did you mean `foregate --help`?"),
+        ("validate", "did you mean `foregate check`?"),
+        ("start", "did you mean `foregate run`?"),
+        ("stop", "ends with SIGTERM"),
+    ],
+)
+def test_a_word_of_other_servers_is_understood(run: Run, said: str, hint: str) -> None:
+    status, _, err = run(said)
     assert status == 2
-    assert "Commands:" in out + err
+    assert hint in err
+
+
+def test_a_removed_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    monkeypatch.chdir(lost)
+    lost.rmdir()
+    assert run("check") == (1, "", "Error: this folder has been removed; change to another one\n")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +141,7 @@ def test_no_instance_running(run: Run, file: Path, command: str) -> None:
     assert (status, out) == (3, "")
     assert err.startswith("foregate: no instance is running: nobody answers at ")
     assert err.count("\n") == 1
+    assert "`foregate run` starts one" in err
 
 
 def test_status_as_json(run: Run, instance: AnswerOnce) -> None:
@@ -137,8 +188,7 @@ def test_health_of_an_instance_that_is_not_ready(run: Run, file: Path, instance:
 def test_the_page_lists_every_command(run: Run) -> None:
     page = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
     listed = re.findall(r"^\| `foregate (\w+)`", page, re.MULTILINE)
-    shown = [line.split()[0] for line in run("--help")[1].partition("Commands:\n")[2].splitlines()]
-    assert sorted(listed) == sorted(shown)
+    assert sorted(listed) == commands_in(run("--help")[1])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,10 +1,12 @@
 """Any file gives a configuration or faults, never anything else; files are found where they are said to be."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -200,6 +202,7 @@ PLACES = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # of a long string on a machine with other work
 @given(PLACES, BEGINNINGS, STRINGS)
 def test_any_string_anywhere_is_reported_readably(place: str, beginning: str, text: str) -> None:
     require_an_outcome((place % f'"{beginning}{text}"').encode())
@@ -253,7 +256,7 @@ def test_load_reads_a_file_and_says_which(tmp_path: Path, monkeypatch: pytest.Mo
 def test_load_says_why_a_file_cannot_be_read(name: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / name, {})
-    assert str(caught.value).endswith(said)
+    assert said in str(caught.value)
 
 
 def test_load_does_not_read_a_file_without_end() -> None:
@@ -312,3 +315,32 @@ def test_without_any_file_all_places_are_told(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "proxy.toml").touch()
     assert find_config(None, {}, tmp_path) == tmp_path / "etc" / "proxy.toml"
+
+
+@pytest.mark.parametrize(
+    ("named", "hint"),
+    [
+        ("proxi.toml", "did you mean {folder}/proxy.toml?"),
+        ("nothing-like-it", "three lines are enough"),
+        ("gone/proxy.toml", "there is no folder {folder}/gone"),
+    ],
+)
+def test_a_missing_file_says_what_to_do(tmp_path: Path, named: str, hint: str) -> None:
+    (tmp_path / "proxy.toml").touch()
+    with pytest.raises(ConfigError) as caught:
+        find_config(named, {}, tmp_path)
+    assert hint.format(folder=tmp_path) in str(caught.value)
+
+
+def test_a_folder_instead_of_a_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"name the file in it, such as {tmp_path}/proxy.toml"):
+        load(tmp_path, {})
+
+
+def test_a_file_of_somebody_else_says_who_we_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ConfigError, match=rf"found permission denied, .* this is user {os.geteuid()}"):
+        load(tmp_path / "proxy.toml", {})
