@@ -151,11 +151,12 @@ class ChunkedDecoder:
         before = len(self._partial)
         section = self._partial + data[position : position + MAX_TRAILER_SECTION + 2]
         end = 0 if section.startswith(b"\r\n") else section.find(b"\r\n\r\n", max(0, before - 3))
-        if end < 0 or (end == 0 and len(section) < 2):
-            if grammar.BARE_CR_OR_LF.search(section, max(0, before - 1)):
-                raise MessageError("trailers", "a bare CR or LF in the trailer section")
-            if len(section) > MAX_TRAILER_SECTION:
-                raise MessageError("trailers", "the trailer section is too large", 431)
+        if end < 0 and grammar.BARE_CR_OR_LF.search(section, max(0, before - 1)):
+            raise MessageError("trailers", "a bare CR or LF in the trailer section")
+        # Without its end the section may already hold the CR of the empty line.
+        if (end + 2 if end >= 0 else len(section) - 1) > MAX_TRAILER_SECTION:
+            raise MessageError("trailers", "the trailer section is too large", 431)
+        if end < 0:
             self._partial = section
             return len(data)
         length = end + 2 if end == 0 else end + 4

@@ -176,8 +176,17 @@ class Peer:
         return await self._with_content(await self.head(), until_end=False)
 
     async def response(self, *, to: str = "GET") -> Message:
-        """Receive a final response with its content; `to` is the method that it answers."""
+        """Receive a response with its content; `to` is the method that it answers."""
+        return await self._response(await self.head(), to)
+
+    async def final_response(self, *, to: str = "GET") -> Message:
+        """Receive a final response with its content, after any interim ones."""
         message = await self.head()
+        while message.status < 200:
+            message = await self.head()
+        return await self._response(message, to)
+
+    async def _response(self, message: Message, to: str) -> Message:
         if to == "HEAD" or message.status in (101, 204, 304):
             return message
         framed = message.all("Content-Length") or message.all("Transfer-Encoding")
@@ -251,8 +260,12 @@ class App:
     async def accept(self) -> Peer:
         """Take the next connection that the gateway makes."""
         async with patience():
-            sock, _ = await asyncio.get_running_loop().sock_accept(self._listening)
-        return self._play.peer(sock)
+            return self._play.peer(await self.accept_socket())
+
+    async def accept_socket(self) -> socket.socket:
+        """Take the next connection, however long it takes, as a plain socket, which the caller closes."""
+        sock, _ = await asyncio.get_running_loop().sock_accept(self._listening)
+        return sock
 
     def waiting(self) -> list[socket.socket]:
         """Take the connections that wait to be accepted, as plain sockets."""
@@ -313,19 +326,19 @@ class Play:
         """Return the URL of the second address."""
         return f"http://127.0.0.1:{self.spare.port}"
 
-    def peer(self, sock: socket.socket) -> Peer:
-        """Keep one end of a connection until the run is over."""
-        self._peers.append(Peer(sock, self.cut, self._draw))
+    def peer(self, sock: socket.socket, cut: str = "") -> Peer:
+        """Keep one end of a connection until the run is over; `cut` for another way of cutting than the run's."""
+        self._peers.append(Peer(sock, cut or self.cut, self._draw))
         return self._peers[-1]
 
-    async def client(self) -> Peer:
+    async def client(self, cut: str = "") -> Peer:
         """Connect to the gateway, started with what is usual if it was not started yet."""
         if self._gateway is None:
             await self.start()
         sock = socket.socket()
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.gateway.port))
-        return self.peer(sock)
+        return self.peer(sock, cut)
 
     async def both(self) -> tuple[Peer, Peer]:
         """Return a client and the app's end of the connection that its first request, GET /first, has made.

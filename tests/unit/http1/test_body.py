@@ -99,6 +99,19 @@ def test_refuses_malformed_chunks(octets: bytes, size: int) -> None:
     assert not decoder.finished
 
 
+@pytest.mark.parametrize("size", [1, 3, 500, 5000, 100_000])
+@pytest.mark.parametrize("excess", [0, 1])
+def test_the_bound_of_trailers_is_the_same_however_they_come(size: int, excess: int) -> None:
+    line = b"X: " + b"y" * (MAX_TRAILER_SECTION - 5 + excess) + b"\r\n"
+    decoder = ChunkedDecoder()
+    pieces = split(b"0\r\n" + line + b"\r\nnext", size)
+    if excess:
+        with pytest.raises(MessageError):
+            decode(decoder, pieces)
+    else:
+        assert decode(decoder, pieces) == (b"", b"next")
+
+
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=20), st.lists(st.integers(1, 40), min_size=1))
 def test_any_split_gives_the_same_content(chunks: list[bytes], sizes: list[int]) -> None:
     octets = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\nrest"
