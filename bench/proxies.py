@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import getpass
 import os
 import shutil
@@ -14,11 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
+from bench.certificates import write_certificate
 from bench.processes import BenchError, Server, free_port
 from bench.rows import HOST, LARGE_BODY, SMALL_BODY, Row
 
@@ -160,34 +155,6 @@ def _render(template: str, target: Path, values: dict[str, str]) -> Path:
     return target
 
 
-def _write_certificate(folder: Path) -> None:
-    """Write one self-signed P-256 certificate for all proxies alike."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(HOST)]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "certificate.pem").write_bytes(pem)
-    (folder / "key.pem").write_bytes(private)
-    (folder / "bundle.pem").write_bytes(pem + private)
-
-
 @contextlib.contextmanager
 def running_origin(folder: Path) -> Iterator[int]:
     """Run the origin in a folder and yield its port."""
@@ -209,7 +176,7 @@ def running_origin(folder: Path) -> Iterator[int]:
 def running_proxy(kind: Kind, site: str, folder: Path, origin: int) -> Iterator[Proxy]:
     """Run one proxy in front of the origin, with one site."""
     if not (folder / "key.pem").exists():
-        _write_certificate(folder)
+        write_certificate(folder, HOST)
     ports = {"http": free_port(), "https": free_port()}
     values = {
         "FOLDER": str(folder),
