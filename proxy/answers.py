@@ -1,14 +1,18 @@
 """Answers that Foregate makes itself: small, without a word about what lies behind it (RFC 9457, RFC 9209)."""
 
-import html
 import json
+from html import escape
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from proxy.http1.request import RequestFields
+from proxy.http1.writer import status_line
 
 _PROBLEM: Final = b"application/problem+json"
 _HTML: Final = b"text/html; charset=utf-8"
+
+DENIED: Final = "http_request_denied"  # RFC 9209 section 2.3
+TOO_MANY: Final = "Too many requests."
 
 _PAGE: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{status} {title}</title>'
@@ -55,10 +59,19 @@ def problem(
 
     ``proxy_status`` is an error type of RFC 9209; ``extra`` are further field lines.
     """
+    block, content = _content(status, detail, request_id, html=prefers_html(fields))
+    block += b"X-Request-ID: %s\r\n%s" % (request_id, extra)
+    if proxy_status:
+        block += b"Proxy-Status: foregate; error=%s\r\n" % proxy_status.encode()
+    return Answer(status, block, content)
+
+
+def _content(status: int, detail: str, request_id: bytes, *, html: bool) -> tuple[bytes, bytes]:
+    """Write the content of an error answer, and the field lines that go with it."""
     title = title_of(status)
-    if prefers_html(fields):
+    if html:
         content = _PAGE.format(
-            status=status, title=title, detail=html.escape(detail), request_id=request_id.decode()
+            status=status, title=title, detail=escape(detail), request_id=request_id.decode()
         ).encode()
         content_type = _HTML
     else:
@@ -71,14 +84,39 @@ def problem(
         }
         content = json.dumps(document).encode() + b"\n"
         content_type = _PROBLEM
-    block = b"Content-Type: %s\r\nCache-Control: no-store\r\nX-Request-ID: %s\r\n%s" % (
-        content_type,
-        request_id,
-        extra,
+    return b"Content-Type: %s\r\nCache-Control: no-store\r\n" % content_type, content
+
+
+def rate_limit_lines(policy: bytes, seconds: int) -> bytes:
+    """Write what a 429 says about the limit; `policy` is the value of RateLimit-Policy.
+
+    RFC 9110 section 10.2.3; draft-ietf-httpapi-ratelimit-headers-10.
+    """
+    return b'RateLimit-Policy: %s\r\nRetry-After: %d\r\nRateLimit: "default";r=0;t=%d\r\n' % (
+        policy,
+        seconds,
+        seconds,
     )
-    if proxy_status:
-        block += b"Proxy-Status: foregate; error=%s\r\n" % proxy_status.encode()
-    return Answer(status, block, content)
+
+
+class TooManyRequests:
+    """The answer to requests over one rate limit, without what varies between them.
+
+    `lines` takes the request's id, twice the seconds to wait, the size of the content and the date; `content` takes
+    the request's id.
+    """
+
+    __slots__ = ("content", "lines", "start")
+
+    def __init__(self, policy: bytes, *, html: bool) -> None:
+        block, content = _content(429, TOO_MANY, b"@", html=html)
+        self.content = content.replace(b"%", b"%%").replace(b"@", b"%s")
+        head = b"%s%sProxy-Status: foregate; error=%s\r\nRateLimit-Policy: %s\r\n"
+        self.start = head % (status_line(429), block, DENIED.encode(), policy)
+        self.lines = (
+            b'X-Request-ID: %s\r\nRetry-After: %d\r\nRateLimit: "default";r=0;t=%d\r\n'
+            b"Content-Length: %d\r\nDate: %s\r\n"
+        )
 
 
 def redirect(status: int, location: bytes, extra: bytes = b"") -> Answer:

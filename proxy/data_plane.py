@@ -24,7 +24,7 @@ from proxy.downstream.tls_outcomes import HandshakeCounters
 from proxy.downstream.tls_stream import TlsBuffers
 from proxy.errors import GatewayError
 from proxy.exchange import Exchange
-from proxy.limited_clients import LimitedClients
+from proxy.limit_gate import LimitGate
 from proxy.pipeline import Pipeline
 from proxy.snapshot import Snapshot, SnapshotParts, UpstreamTls
 from proxy.telemetry import counters, process_log
@@ -80,7 +80,10 @@ class DataPlane:
         self._servers: dict[socket.socket, tuple[asyncio.Server, Callable[[], asyncio.Protocol]]] = {}
         self._arrivals = Arrivals(loop)
         self._log_config = config.log
-        self._writer = self._open_log(config.log)
+        self._writer = self._open_log(config.log, may_wait=True)
+        if self._writer is not None and not self._writer.is_open:
+            fields = process_log.fields(file=config.log.access)
+            process_log.logger("worker").error("cannot open the access log: lines are dropped", extra=fields)
         self._pipeline = Pipeline(
             loop,
             self._snapshot(config, context.site_blocks, context.firewalls),
@@ -89,11 +92,10 @@ class DataPlane:
             pool_of=self._pool_of,
             log=self._access_log(config.log),
             instance=context.instance,
-            limiter=context.limiter,
             on_failure=self._app_failed,
         )
         if context.limiter is not None:
-            self._pipeline.on_limited = LimitedClients(loop, context.limiter, context.most_limited).refused
+            self._pipeline.limits = LimitGate(self._pipeline, context.limiter, context.most_limited)
         self.cache_memory = CacheMemory(self._pipeline, context.cache) if context.cache is not None else None
         self._certificates = CertificateStore(
             loop, context.certificate_wanted, clock=loop.time, report=self._unusable
@@ -127,11 +129,14 @@ class DataPlane:
 
     # --- logs
 
-    def _open_log(self, log: Log) -> LineWriter | None:
+    def _open_log(self, log: Log, *, may_wait: bool = False) -> LineWriter | None:
         if log.access == "off":
             return None
-        dropped = self._context.counters.add
-        return LineWriter(self._loop, log.access, lambda count: dropped(counters.LOG_LINES_DROPPED, count))
+
+        def dropped(count: int) -> None:
+            self._context.counters.add(counters.LOG_LINES_DROPPED, count)
+
+        return LineWriter(self._loop, log.access, dropped, may_wait=may_wait)
 
     def _access_log(self, log: Log) -> AccessLog:
         return AccessLog(self._writer, combined=log.format == "combined", redact_query=log.redact_query)

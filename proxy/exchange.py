@@ -99,7 +99,11 @@ class Downstream(Protocol):
         ...
 
     def respond_stored(self, status: int, prefix: bytes, lines: bytes, content: bytes) -> None:
-        """Send a stored response: ``prefix`` from the status line to Content-Length, ``lines`` of the moment."""
+        """Send a response that is there: ``prefix`` begins with the status line, ``lines`` are of the moment.
+
+        Among them are Content-Length and Date; the content is empty where HEAD asked. To be called when the request
+        has arrived whole.
+        """
         ...
 
     def upstream_failed(self, error: GatewayError) -> None:

@@ -19,14 +19,13 @@ from proxy.clock import shared_clock
 from proxy.errors import GatewayError, LoopDetectedError
 from proxy.exchange import Exchange
 from proxy.http1.writer import status_line
+from proxy.limit_gate import LimitGate
 from proxy.plans import RequestPlan
 from proxy.semantics.fields import SAFE_METHODS
 from proxy.snapshot import RouteRuntime, SiteRuntime, Snapshot
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import NO_SITE, WorkerCounters
-from proxy.traffic.limiter import RateLimitStore
-from proxy.traffic.rate_policy import RatePolicy, slowest
-from proxy.traffic.router import normalise_path
+from proxy.traffic.rate_policy import slowest
 from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
 from proxy.upstream.forward import Forward
@@ -51,7 +50,6 @@ class Pipeline:
         pool_of: Callable[[Target], Pool],
         log: AccessLog,
         instance: str,
-        limiter: RateLimitStore | None = None,
         on_failure: Callable[[Exchange, GatewayError], None] | None = None,
     ) -> None:
         self.loop = loop
@@ -61,12 +59,10 @@ class Pipeline:
         self.pool_of = pool_of
         self.pseudonym = f"foregate-{instance}".encode()
         self.cache: CacheGate | None = None
-        #: Hears of every request that the rate limiter refuses, or would refuse.
-        self.on_limited: Callable[[Exchange, int, RatePolicy], None] | None = None
+        self.limits: LimitGate | None = None
         #: The ACME account's thumbprint for each name whose challenges are answered here.
         self.thumbprints: dict[bytes, bytes] = {}
         self._log = log
-        self._limiter = limiter
         self._on_failure = on_failure
         self._no_site = counters.site(NO_SITE)
         self._id_prefix = os.urandom(10).hex().encode()
@@ -104,11 +100,11 @@ class Pipeline:
                     self._deny(exchange)
                     return
                 rate = slowest((rate, *(judge.rate for judge in judges)))
+        if rate is not None and self.limits is not None and self.limits.refuses(exchange, site, rate):
+            return
         plan = route.plan(fields, origin, self.pseudonym)
         if plan.refusal is not None:
             self.refuse(exchange, *plan.refusal, proxy_status="http_request_error")
-            return
-        if rate is not None and self._is_limited(exchange, rate):
             return
         if not origin.is_secure and site.redirects_to_https and not self._stays_on_http(exchange, site):
             self._redirect_to_https(exchange)
@@ -174,30 +170,6 @@ class Pipeline:
         self.refuse(
             exchange, status, "No site with this name is served here.", proxy_status="destination_not_found"
         )
-
-    def _is_limited(self, exchange: Exchange, rate: RatePolicy) -> bool:
-        limiter = self._limiter
-        if limiter is None or exchange.site is None:
-            return False
-        if rate.exempt_paths and rate.exempts_path(normalise_path(exchange.target)):
-            return False
-        bucket = exchange.downstream.bucket(rate, exchange.client_packed)
-        if bucket is None:
-            return False
-        wait = limiter.take(bucket, rate.kind, exchange.started)
-        if not wait:
-            return False
-        if self.on_limited is not None:
-            self.on_limited(exchange, bucket, rate)
-        if rate.dry_run:
-            exchange.limited = 2
-            exchange.site.counters.limited_dry_run()
-            return False
-        exchange.limited = 1
-        exchange.site.counters.limited()
-        extra = b"".join(b"%s: %s\r\n" % pair for pair in rate.refusal_fields(wait))
-        self.refuse(exchange, 429, "Too many requests.", proxy_status="http_request_denied", extra=extra)
-        return True
 
     def _stays_on_http(self, exchange: Exchange, site: SiteRuntime) -> bool:
         """Say whether a redirect to https would do harm.

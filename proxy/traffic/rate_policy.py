@@ -2,19 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from proxy.config import schema
 from proxy.traffic.address import Address, address_from_packed
 from proxy.traffic.address_ranges import AddressRanges
 from proxy.traffic.limiter import TokenBucket, bucket_fingerprint, client_identity, scope_key
 
-_MICROSECONDS: Final = 1_000_000
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RatePolicy:
-    """Which bucket a request takes from, and which requests take from none.
+    """Which bucket a request takes from, and which requests take from none; compared by identity.
 
     `dry_run` means: count and log what would be refused, and let it pass.
     """
@@ -75,15 +72,6 @@ class RatePolicy:
         return any(
             path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
             for prefix in self.exempt_paths
-        )
-
-    def refusal_fields(self, wait_us: int) -> tuple[tuple[bytes, bytes], ...]:
-        """Make the fields of a 429 (RFC 9110 section 10.2.3; draft-ietf-httpapi-ratelimit-headers-10)."""
-        wait = -(-wait_us // _MICROSECONDS)
-        return (
-            (b"Retry-After", b"%d" % wait),
-            (b"RateLimit-Policy", self.policy_value),
-            (b"RateLimit", b'"default";r=0;t=%d' % wait),
         )
 
 

@@ -44,12 +44,12 @@ class TopClients:
         self._minute = -MINUTES
         self._minutes = [_Counts(capacity) for _ in range(MINUTES)]
 
-    def record(self, client: str, now: float) -> None:
-        """Count one refusal at `now` (monotonic seconds)."""
+    def record(self, client: str, now: float, refusals: int = 1) -> None:
+        """Count refusals of about `now` (monotonic seconds)."""
         minute = int(now // MINUTE_S)
         if minute != self._minute:
             self._turn_to(minute)
-        self._minutes[minute % MINUTES].add(client)
+        self._minutes[minute % MINUTES].add(client, refusals)
 
     def limited(self, now: float) -> list[LimitedClient]:
         """List the clients of the last five minutes, the most limited first."""
@@ -75,17 +75,17 @@ class _Counts:
         self._counts: dict[str, int] = {}
         self._errors: dict[str, int] = {}
 
-    def add(self, client: str) -> None:
+    def add(self, client: str, refusals: int) -> None:
         counts = self._counts
         if client in counts:
-            counts[client] += 1
+            counts[client] += refusals
         elif len(counts) < self._capacity:
-            counts[client] = 1
+            counts[client] = refusals
         else:
             least = min(counts, key=counts.__getitem__)
             count = counts.pop(least)
             self._errors.pop(least, None)
-            counts[client] = count + 1
+            counts[client] = count + refusals
             self._errors[client] = count
 
     def clients(self) -> list[LimitedClient]:
@@ -105,13 +105,10 @@ def merge(lists: Iterable[Iterable[LimitedClient]], most: int = CAPACITY) -> lis
     return [LimitedClient(client, counts[client], errors[client]) for client in ordered[:most]]
 
 
-def may_log_refusal(store: RateLimitStore, bucket: int, now_ns: int) -> bool:
-    """Tell whether to log a refusal by this bucket: once a minute, and ten lines a second in all, over all
-    workers.
+def log_refusal_in(store: RateLimitStore, bucket: int, now_ns: int) -> int:
+    """Tell in how many microseconds to log a refusal by this bucket, 0 for now.
 
-    It takes from buckets of their own in the same store, so no memory of log lines can grow.
+    Once a minute, and ten lines a second in all, over all workers. It takes from buckets of their own in the same
+    store, so no memory of log lines can grow.
     """
-    return (
-        store.take(bucket ^ _LOG_MARK, _ONCE_A_MINUTE, now_ns) == 0
-        and store.take(_ALL_BUCKET, _ALL, now_ns) == 0
-    )
+    return store.take(bucket ^ _LOG_MARK, _ONCE_A_MINUTE, now_ns) or store.take(_ALL_BUCKET, _ALL, now_ns)

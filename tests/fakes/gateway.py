@@ -5,7 +5,7 @@ import gc
 import json
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from proxy.caching.store import Store
@@ -17,6 +17,8 @@ from proxy.exchange import Exchange
 from proxy.telemetry import counters
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import COUNTERS_SIZE, PROCESS_WORDS, SITE_WORDS, STATUS_LABELS, WorkerCounters
+from proxy.traffic.limiter_table import LimiterTable
+from proxy.traffic.top_clients import LimitedClient
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.forward import Forward
 
@@ -66,8 +68,13 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = int(self._listening.getsockname()[1])
+        self.limiter = LimiterTable.create(SECRET, slots=1 << 10)
+        self.told_limited: list[Sequence[LimitedClient]] = []
         context = WorkerContext(
             counters=self.counters,
+            limiter=self.limiter,
+            limiter_key=self.limiter.key,
+            most_limited=self.told_limited.append,
             instance=INSTANCE,
             cache=self.store,
             cache_secret=SECRET if cached else b"",
@@ -87,6 +94,7 @@ class Gateway:
         await until(lambda: self.open == {})
         if self.store is not None:
             self.store.close()
+        self.limiter.close()
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         self.faults.append(f"{context.get('message')}: {context.get('exception')!r}")

@@ -110,17 +110,6 @@ def test_the_root_as_an_exempt_path_exempts_every_path() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait_us", "seconds"), [(1, b"1"), (400_000, b"1"), (1_000_000, b"1"), (1_000_001, b"2")]
-)
-def test_a_refusal_says_how_long_to_wait_and_under_which_policy(wait_us: int, seconds: bytes) -> None:
-    assert policy().refusal_fields(wait_us) == (
-        (b"Retry-After", seconds),
-        (b"RateLimit-Policy", b'"default";q=150;w=60'),
-        (b"RateLimit", b'"default";r=0;t=' + seconds),
-    )
-
-
-@pytest.mark.parametrize(
     ("text", "prefix", "name"),
     [
         ("192.0.2.1", 64, "192.0.2.1"),

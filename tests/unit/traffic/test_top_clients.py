@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.traffic.limiter import TokenBucket
 from proxy.traffic.limiter_table import LimiterTable
-from proxy.traffic.top_clients import LimitedClient, TopClients, may_log_refusal, merge
+from proxy.traffic.top_clients import LimitedClient, TopClients, log_refusal_in, merge
 
 SECOND = 1_000_000_000
 
@@ -23,6 +23,13 @@ def test_few_clients_are_counted_exactly_and_ordered() -> None:
         LimitedClient("c", 7, 0),
         LimitedClient("a", 3, 0),
     ]
+
+
+def test_refusals_may_be_counted_many_at_a_time() -> None:
+    top = TopClients(capacity=2)
+    for client, count in (("a", 5), ("b", 3), ("c", 4)):
+        top.record(client, 10.0, count)
+    assert top.limited(10.0) == [LimitedClient("c", 7, 3), LimitedClient("a", 5, 0)]
 
 
 def test_without_refusals_the_list_is_empty() -> None:
@@ -88,16 +95,19 @@ def test_what_workers_counted_is_added_up() -> None:
 def test_a_refusal_is_logged_once_a_minute_for_each_client() -> None:
     table = LimiterTable.create(bytes(32), slots=1 << 10)
     moments = [second * SECOND // 10 for second in range(1300)]
-    logged = [moment // SECOND for moment in moments if may_log_refusal(table, 7 << 44, moment)]
+    logged = [moment // SECOND for moment in moments if not log_refusal_in(table, 7 << 44, moment)]
     assert logged == [0, 60, 120]
-    assert may_log_refusal(table, 8 << 44, moments[-1])
+    assert log_refusal_in(table, 8 << 44, moments[-1]) == 0
+    assert log_refusal_in(table, 8 << 44, moments[-1] + SECOND) == 59_000_000
     table.close()
 
 
 def test_a_flood_of_limited_clients_does_not_become_a_flood_of_lines() -> None:
     table = LimiterTable.create(bytes(32), slots=1 << 14)
     draw = random.Random(6)
-    logged = sum(may_log_refusal(table, draw.getrandbits(64), turn * SECOND // 1000) for turn in range(5000))
+    logged = sum(
+        not log_refusal_in(table, draw.getrandbits(64), turn * SECOND // 1000) for turn in range(5000)
+    )
     assert logged == 100 + 49
     table.close()
 
@@ -107,7 +117,7 @@ def test_all_workers_together_log_once_and_the_clients_own_bucket_is_left_alone(
     kind = TokenBucket(1_000_000, 1)
     draw = random.Random(5)
     buckets = [draw.getrandbits(64) for _ in range(100)]
-    assert all(may_log_refusal(table, bucket, SECOND) for bucket in buckets)
-    assert not any(may_log_refusal(table, bucket, SECOND) for bucket in buckets)
+    assert not any(log_refusal_in(table, bucket, SECOND) for bucket in buckets)
+    assert all(log_refusal_in(table, bucket, SECOND) for bucket in buckets)
     assert all(table.take(bucket, kind, SECOND) == 0 for bucket in buckets)
     table.close()

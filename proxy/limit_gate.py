@@ -1,0 +1,168 @@
+"""The rate limiter's gate: who is over the limit gets 429, is counted for the operator and told in the log.
+
+A flood consists of requests that end here, so each of them has to cost less than a page from the cache: nearly all of
+the answer is prepared, and clients are named and logged once, not once a request.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
+
+from proxy import answers
+from proxy.clock import shared_clock
+from proxy.exchange import Exchange
+from proxy.snapshot import SiteRuntime
+from proxy.telemetry import process_log
+from proxy.traffic.address import address_from_packed
+from proxy.traffic.limiter import RateLimitStore
+from proxy.traffic.rate_policy import RatePolicy
+from proxy.traffic.router import normalise_path
+from proxy.traffic.top_clients import LimitedClient, TopClients, log_refusal_in
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from proxy.pipeline import Pipeline
+
+_log = process_log.logger("worker")
+
+#: Seconds between two reports to the supervisor.
+TELL_EVERY: Final = 2.0
+#: Buckets between two reports; to hand more over at once would hold up the loop.
+_MOST_BUCKETS: Final = 512
+_MOST_PREPARED: Final = 2048
+_NANOSECOND: Final = 1e-9
+_ENFORCED, _DRY_RUN = 1, 2  # indices into access_log.LIMIT_OUTCOMES
+
+
+class _Refused:
+    """What is known of one bucket since the last report."""
+
+    __slots__ = ("count", "name", "quiet_until")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count = 0
+        self.quiet_until = 0  # nanoseconds of the shared clock
+
+
+class LimitGate:
+    """Takes a token for every request, from buckets that all workers share."""
+
+    __slots__ = (
+        "_buckets",
+        "_date",
+        "_date_second",
+        "_pipeline",
+        "_prepared",
+        "_store",
+        "_tell",
+        "_timer",
+        "_told",
+        "_top",
+    )
+
+    def __init__(
+        self, pipeline: "Pipeline", store: RateLimitStore, tell: Callable[[Sequence[LimitedClient]], None]
+    ) -> None:
+        """`store` also holds back log lines; `tell` gets the most limited clients whenever these have changed."""
+        self._pipeline = pipeline
+        self._store = store
+        self._tell = tell
+        self._top = TopClients()
+        self._buckets: dict[int, _Refused] = {}
+        self._told: Sequence[LimitedClient] = ()
+        self._timer: asyncio.TimerHandle | None = None
+        self._prepared: dict[tuple[RatePolicy, bool], answers.TooManyRequests] = {}
+        self._date_second = 0
+        self._date = b""
+
+    def refuses(self, exchange: Exchange, site: SiteRuntime, rate: RatePolicy) -> bool:
+        """Take a token from the client's bucket; where there is none, answer 429 and keep the connection open."""
+        if rate.exempt_paths and rate.exempts_path(normalise_path(exchange.target)):
+            return False
+        bucket = exchange.downstream.bucket(rate, exchange.client_packed)
+        if bucket is None:
+            return False
+        wait = self._store.take(bucket, rate.kind, exchange.started)
+        if not wait:
+            return False
+        self._count(exchange, site, rate, bucket)
+        if rate.dry_run:
+            exchange.limited = _DRY_RUN
+            site.counters.limited_dry_run()
+            return False
+        exchange.limited = _ENFORCED
+        site.counters.limited()
+        self._answer(exchange, rate, -(-wait // 1_000_000))
+        return True
+
+    def _answer(self, exchange: Exchange, rate: RatePolicy, seconds: int) -> None:
+        if not exchange.complete or exchange.method == b"HEAD":
+            extra = answers.rate_limit_lines(rate.policy_value, seconds)
+            self._pipeline.refuse(exchange, 429, answers.TOO_MANY, proxy_status=answers.DENIED, extra=extra)
+            return
+        exchange.error = answers.DENIED
+        prepared = exchange.fields.derived.get(rate)
+        if not isinstance(prepared, answers.TooManyRequests):
+            prepared = exchange.fields.derived[rate] = self._prepare(exchange, rate)
+        now = int(time.time())
+        if now != self._date_second:
+            self._date_second = now
+            self._date = formatdate(now, usegmt=True).encode()
+        request_id = self._pipeline.request_id(exchange)
+        content = prepared.content % request_id
+        lines = prepared.lines % (request_id, seconds, seconds, len(content), self._date)
+        exchange.downstream.respond_stored(429, prepared.start, lines, content)
+
+    def _prepare(self, exchange: Exchange, rate: RatePolicy) -> answers.TooManyRequests:
+        """Return the answer that all field sections of one taste share, so that inventing some costs no memory."""
+        html = answers.prefers_html(exchange.fields)
+        prepared = self._prepared.get((rate, html))
+        if prepared is None:
+            if len(self._prepared) >= _MOST_PREPARED:  # policies of configurations that are gone
+                self._prepared.clear()
+            prepared = self._prepared[rate, html] = answers.TooManyRequests(rate.policy_value, html=html)
+        return prepared
+
+    # --- who they are
+
+    def _count(self, exchange: Exchange, site: SiteRuntime, rate: RatePolicy, bucket: int) -> None:
+        """Take note of a refusal, or with `dry_run` of what would have been one."""
+        known = self._buckets.get(bucket) or self._begin(exchange, bucket, rate)
+        known.count += 1
+        if exchange.started < known.quiet_until:
+            return
+        wait = log_refusal_in(self._store, bucket, exchange.started)
+        known.quiet_until = exchange.started + wait * 1000
+        if not wait:
+            event = "a client would be limited" if rate.dry_run else "a client is limited"
+            _log.warning(event, extra=process_log.fields(client=known.name, site=site.config.name))
+
+    def _begin(self, exchange: Exchange, bucket: int, rate: RatePolicy) -> _Refused:
+        """Name who shares a bucket, and see that it will be reported."""
+        if len(self._buckets) >= _MOST_BUCKETS:
+            self._hand_over()
+        if self._timer is None:
+            self._timer = self._pipeline.loop.call_later(TELL_EVERY, self._report)
+        known = self._buckets[bucket] = _Refused(
+            rate.client_name(address_from_packed(exchange.client_packed))
+        )
+        return known
+
+    def _hand_over(self) -> None:
+        now = shared_clock() * _NANOSECOND
+        for refused in self._buckets.values():
+            self._top.record(refused.name, now, refused.count)
+        self._buckets.clear()
+
+    def _report(self) -> None:
+        self._timer = None
+        self._hand_over()
+        limited = self._top.limited(shared_clock() * _NANOSECOND)
+        if limited != self._told:
+            self._told = limited
+            self._tell(limited)
+        if limited:
+            self._timer = self._pipeline.loop.call_later(TELL_EVERY, self._report)

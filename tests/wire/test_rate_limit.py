@@ -1,0 +1,137 @@
+"""Who is over the limit: what he gets, what becomes of the connection, and what is written down about it."""
+
+import json
+
+import pytest
+
+from proxy.telemetry import counters
+from tests.fakes.gateway import configuration
+from tests.fakes.playbook import Message, Play
+
+ONE = 'rate_limit = {rate = "1/h", burst = 1}\n'
+
+
+async def limited(play: Play, *lines: str, to: str = "GET", content: bytes = b"") -> Message:
+    """Use up the bucket, and return what the next request of these lines gets."""
+    client, _app = await play.both()
+    await client.send(*lines, content=content)
+    return await client.response(to=to)
+
+
+@pytest.mark.parametrize("lines", [("GET /x HTTP/1.1",), ("GET /x HTTP/1.1", "Accept: application/json")])
+async def test_the_refusal_says_when_to_come_back(play: Play, lines: tuple[str, ...]) -> None:
+    await play.start(site=ONE)
+    response = await limited(play, *lines, "Host: a.test")
+    assert response.start == "HTTP/1.1 429 Too Many Requests"
+    wait = int(response.one("Retry-After") or "")
+    assert 3590 < wait <= 3600
+    assert response.one("RateLimit-Policy") == '"default";q=1;w=3600'
+    assert response.one("RateLimit") == f'"default";r=0;t={wait}'
+    assert response.one("Proxy-Status") == "foregate; error=http_request_denied"
+    assert response.one("Cache-Control") == "no-store"
+    assert response.one("Content-Type") == "application/problem+json"
+    assert response.one("Date") is not None
+    document = json.loads(response.content)
+    assert (document["status"], document["request_id"]) == (429, response.one("X-Request-ID"))
+    assert play.gateway.log[-1]["limit"] == "limited"
+    assert play.gateway.log[-1]["error"] == "http_request_denied"
+    assert play.gateway.log[-1]["id"] == document["request_id"]
+    assert play.gateway.told_of_site(counters.LIMITED) == 1
+
+
+async def test_a_person_gets_a_page(play: Play) -> None:
+    await play.start(site=ONE)
+    response = await limited(play, "GET / HTTP/1.1", "Host: a.test", "Accept: text/html,*/*;q=0.8")
+    assert response.one("Content-Type") == "text/html; charset=utf-8"
+    assert (response.one("X-Request-ID") or "").encode() in response.content
+    assert b"429 Too Many Requests" in response.content
+
+
+async def test_the_connection_stays_open_and_each_request_has_an_answer_of_its_own(play: Play) -> None:
+    await play.start(site=ONE)
+    client, _app = await play.both()
+    ids = set()
+    for accept in ("*/*", "text/html", "*/*", "text/html"):
+        await client.send("GET /x HTTP/1.1", "Host: a.test", f"Accept: {accept}")
+        response = await client.response()
+        assert (response.status, response.one("Connection")) == (429, None)
+        request_id = response.one("X-Request-ID") or ""
+        assert request_id.encode() in response.content
+        ids.add(request_id)
+    assert len(ids) == 4
+    assert play.gateway.told_of_site(counters.LIMITED) == 4
+
+
+async def test_requests_behind_one_another_are_all_refused(play: Play) -> None:
+    await play.start(site=ONE)
+    client, _app = await play.both()
+    await client.send_octets(b"GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n" * 5)
+    assert [(await client.response()).status for _ in range(5)] == [429] * 5
+
+
+async def test_content_of_a_refused_request_is_dropped(play: Play) -> None:
+    await play.start(site=ONE)
+    client, _app = await play.both()
+    for _ in range(2):
+        await client.send("POST /x HTTP/1.1", "Host: a.test", "Content-Length: 5", content=b"hello")
+        response = await client.response()
+        assert (response.status, response.one("Connection")) == (429, None)
+        assert response.one("RateLimit-Policy") == '"default";q=1;w=3600'
+
+
+async def test_head_gets_no_content(play: Play) -> None:
+    await play.start(site=ONE)
+    client, _app = await play.both()
+    for _ in range(2):
+        await client.send("HEAD /x HTTP/1.1", "Host: a.test")
+        response = await client.response(to="HEAD")
+        assert response.status == 429
+        assert int(response.one("Content-Length") or "0") > 0
+
+
+@pytest.mark.parametrize(("version", "connection"), [("1.0", "close"), ("1.1", "close")])
+async def test_a_client_that_wants_the_end_gets_it(play: Play, version: str, connection: str) -> None:
+    await play.start(site=ONE)
+    client, _app = await play.both()
+    await client.send(f"GET / HTTP/{version}", "Host: a.test", "Connection: close")
+    response = await client.response()
+    assert (response.status, response.one("Connection")) == (429, connection)
+    await client.end()
+
+
+async def test_in_a_dry_run_all_pass_and_are_counted(play: Play) -> None:
+    await play.start(site='rate_limit = {rate = "1/h", burst = 1, dry_run = true}\ncache = {ttl = "0s"}\n')
+    client, app = await play.both()
+    for _ in range(3):
+        await client.send("GET / HTTP/1.1", "Host: a.test")
+        await app.request()
+        await app.send("HTTP/1.1 200 OK", "Content-Length: 0")
+        assert (await client.response()).status == 200
+    assert play.gateway.told_of_site(counters.LIMITED_DRY_RUN) == 3
+    assert play.gateway.told_of_site(counters.LIMITED) == 0
+    assert play.gateway.log[-1]["limit"] == "dry-run"
+
+
+async def test_a_limit_that_a_reload_changes_has_another_answer(play: Play) -> None:
+    gateway = await play.start(site='rate_limit = {rate = "2/h", burst = 1}\n')
+    client, _app = await play.both()
+    await client.send("GET / HTTP/1.1", "Host: a.test")
+    assert (await client.response()).one("RateLimit-Policy") == '"default";q=2;w=3600'
+    rate = 'rate_limit = {rate = "1/h", burst = 1}'
+    gateway.apply(configuration(f'domains = ["a.test"]\nupstream = "{play.url}"\n{rate}'))
+    await client.send("GET / HTTP/1.1", "Host: a.test")
+    assert (await client.response()).one("RateLimit-Policy") == '"default";q=1;w=3600'
+
+
+async def test_many_kinds_of_fields_have_one_answer_in_memory(whole: Play) -> None:
+    await whole.start(site=ONE)
+    client, _app = await whole.both()
+    for number in range(200):
+        accept = "text/html" if number % 2 else "*/*"
+        await client.send(
+            "GET / HTTP/1.1", "Host: a.test", f"Accept: {accept}", f"User-Agent: agent {number}"
+        )
+        assert (await client.response()).status == 429
+    limits = whole.gateway.plane._pipeline.limits
+    assert limits is not None
+    assert len(limits._prepared) == 2
