@@ -27,6 +27,7 @@ def test_help_and_version(run: Run) -> None:
             "demo",
             "diagnose",
             "health",
+            "import",
             "purge",
             "reload",
             "run",

@@ -1,0 +1,112 @@
+"""`foregate import`: from the files of another proxy to a proxy.toml."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from proxy.errors import ForegateError
+
+if TYPE_CHECKING:
+    from proxy.config.loader import Loaded
+    from proxy.importing.draft import Draft
+
+_ANY_APP: Final = "http://app:3000"
+_SOURCES: Final = ("nginx", "nginx-auto-ssl", "certbot")
+_LARGEST_INPUT: Final = 1 << 20
+
+
+class ImportAbortedError(ForegateError):
+    """Say why nothing was imported."""
+
+
+@click.command("import")
+@click.argument("source", metavar="FROM", type=click.Choice(_SOURCES))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write the configuration there; else to standard output."
+)
+@click.option(
+    "--storage",
+    metavar="FOLDER",
+    help="Put certificates and accounts there; with -o it is ssl_data beside FILE unless told otherwise.",
+)
+@click.option(
+    "--upstream",
+    metavar="URL",
+    default=_ANY_APP,
+    show_default=True,
+    help="For names whose app nothing tells of.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Overwrite FILE without asking.")
+def import_(
+    source: str, paths: tuple[str, ...], output: str | None, storage: str | None, upstream: str, yes: bool
+) -> None:
+    """Make a proxy.toml of the files of another proxy.
+
+    FROM is nginx (nginx.conf, or files with server blocks), nginx-auto-ssl (a file with its environment, - for
+    standard input, its storage folder, its conf.d), or certbot (/etc/letsencrypt). What cannot be carried over is
+    listed, on the terminal and in the file.
+    """
+    file = Path(output).absolute() if output else None
+    if file is not None and file.exists() and not yes:
+        _ask(file)
+    # Imported here: the other commands need none of it.
+    from proxy.importing.repair import make_valid
+    from proxy.importing.sources import STANDARD_INPUT, read_source
+    from proxy.importing.toml_text import proxy_toml, summary
+
+    standard_input = sys.stdin.buffer.read(_LARGEST_INPUT) if STANDARD_INPUT in paths else b""
+    draft = read_source(source, paths, upstream=upstream, environ=os.environ, standard_input=standard_input)
+    folder = Path(storage).absolute() if storage else file.parent / "ssl_data" if file else None
+    if storage and folder is not None:
+        draft.table("tls")["storage"] = os.path.relpath(folder, file.parent) if file else str(folder)
+    loaded = make_valid(draft)
+    stored = _stored(draft, folder, loaded)
+    text = proxy_toml(draft.document, draft.notes, " ".join((source, *paths)))
+    for line in (*summary(draft.notes), *stored):
+        click.echo(line, err=True)
+    if file is None:
+        click.echo(text, nl=False)
+    else:
+        _write(file, text)
+        click.echo(f"{file} is written; `foregate check -c {file}` finds it valid", err=True)
+
+
+def _ask(file: Path) -> None:
+    if not sys.stdin.isatty():
+        raise ImportAbortedError(f"{file} exists; say --yes to overwrite it, or name another file")
+    click.confirm(f"{file} exists; overwrite it?", abort=True)
+
+
+def _stored(draft: "Draft", folder: Path | None, loaded: "Loaded") -> list[str]:
+    """Take certificates and accounts over, if it is said where; return what to tell of it."""
+    from proxy.importing.takeover import take_over
+
+    if not draft.certificates and not draft.accounts:
+        return []
+    if folder is None:
+        found = f"{len(draft.certificates)} certificates, {len(draft.accounts)} accounts"
+        return [f"Found {found}: they are taken over with -o FILE or --storage FOLDER"]
+    names = [name.strip("[]") for site in loaded.config.sites for name in site.domains]
+    done = take_over(draft, folder, names, time.time())
+    return [
+        f"Taken over into {folder}:",
+        *(f"  {line}" for line in done or ["nothing that was not there already"]),
+    ]
+
+
+def _write(file: Path, text: str) -> None:
+    """Put the text into the file, whole or not at all; it may hold secrets that nginx was told."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    try:
+        with open(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644), "w"
+        ) as opened:
+            opened.write(text)
+        temporary.replace(file)
+    except OSError as exc:
+        raise ImportAbortedError(f"cannot write {file}: {(exc.strerror or str(exc)).lower()}") from exc

@@ -1,0 +1,1 @@
+"""nginx's configuration: tokens, a tree of directives, and what its servers and locations say."""
