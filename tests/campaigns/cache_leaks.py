@@ -29,7 +29,7 @@ USERS = 16
 PAGES = 14
 CONNECTIONS = 3
 #: So many reads at most follow each other on a connection without waiting for answers.
-AT_ONCE = 8
+AT_ONCE = 16
 _FIELDS = (
     "",
     "",
@@ -163,11 +163,11 @@ class User:
         try:
             while budget.left:
                 draw = self.random.random()
-                if draw < 0.1:
+                if draw < 0.2:
                     await self._write(budget)
-                elif draw < 0.11 and budget.take(2) == 2:
+                elif draw < 0.21 and budget.take(2) == 2:
                     await self._log_out()
-                elif draw < 0.13:
+                elif draw < 0.22:
                     await self._leave()
                 else:
                     numbers = range(CONNECTIONS if draw < 0.6 else 1)

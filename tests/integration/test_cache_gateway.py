@@ -1,27 +1,41 @@
 """The output cache as clients and the app see it, through a real `foregate run` with two workers."""
 
 import asyncio
-import os
-import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
 from tests.fakes.foregate import Foregate, configuration
-from tests.fakes.origin import Origin, OriginRequest, OriginResponse
+from tests.fakes.origin import Origin, OriginRequest, OriginResponse, running_origin
 
 StartForegate = Callable[..., Foregate]
 UNLIMITED = '[rate_limit]\nrate = "off"\n[limits]\nconnections_per_ip = 2000\n'
 
 
+@pytest.fixture(scope="module")
+def app() -> Iterator[Origin]:
+    with running_origin() as origin:
+        yield origin
+
+
 @pytest.fixture
-def front(origin: Origin, start_foregate: StartForegate) -> Foregate:
-    instance = start_foregate(configuration(origin.url, tables=UNLIMITED))
+def origin(app: Origin) -> Origin:
+    """Return the app as it was in the beginning."""
+    app.answer = lambda request: OriginResponse()
+    app.requests.clear()
+    return app
+
+
+@pytest.fixture(scope="module")
+def front(app: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foregate]:
+    """Return an instance for all tests, each of which asks for pages of its own."""
+    instance = Foregate(tmp_path_factory.mktemp("front"), configuration(app.url, tables=UNLIMITED))
     instance.wait_serving(2)
-    return instance
+    yield instance
+    instance.close()
 
 
 def ask(
@@ -187,66 +201,3 @@ def test_content_of_unknown_length_and_too_large_content_pass_whole(front: Foreg
         for _ in range(2):
             assert ask(front, path)[1] == expected
     assert [r.target for r in origin.requests] == ["/small", "/large", "/large"]
-
-
-def test_a_client_that_leaves_does_not_take_the_fetch_from_those_who_wait(
-    front: Foregate, origin: Origin
-) -> None:
-    asked, release = threading.Event(), threading.Event()
-
-    def answer(request: OriginRequest) -> OriginResponse:
-        asked.set()
-        release.wait(20)
-        return OriginResponse(content=b"page")
-
-    origin.answer = answer
-    leader = HTTPConnection(*front.address("http"), timeout=30)
-    leader.request("GET", "/page", headers={"Host": "a.example"})
-    assert asked.wait(20)
-    answers: list[tuple[HTTPResponse, bytes]] = []
-    others = [threading.Thread(target=lambda: answers.append(ask(front, "/page"))) for _ in range(8)]
-    for thread in others:
-        thread.start()
-    leader.close()
-    release.set()
-    for thread in others:
-        thread.join(30)
-    assert [(r.status, content) for r, content in answers] == [(200, b"page")] * 8
-    assert len(origin.requests) <= 2
-
-
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_leader_that_dies_with_its_worker_is_replaced(front: Foregate, origin: Origin, victim: int) -> None:
-    release = threading.Event()
-
-    def answer(request: OriginRequest) -> OriginResponse:
-        release.wait(20)
-        return OriginResponse(content=b"page")
-
-    origin.answer = answer
-    pids = front.worker_pids()
-
-    async def clients() -> list[bytes]:
-        async def one() -> bytes:
-            reader, writer = await asyncio.open_connection(*front.address("http"))
-            writer.write(b"GET /page HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
-            try:
-                return await reader.read()
-            except ConnectionResetError:
-                return b""
-            finally:
-                writer.close()
-
-        tasks = [asyncio.create_task(one()) for _ in range(40)]
-        await asyncio.to_thread(origin.wait_for_requests, 1)
-        os.kill(pids[victim], signal.SIGKILL)
-        await asyncio.to_thread(front.wait, "worker ended")
-        asyncio.get_running_loop().call_later(1.0, release.set)
-        answers = await asyncio.gather(*tasks)
-        release.set()  # all clients may have been the victim's
-        return answers
-
-    answers = asyncio.run(clients())
-    assert all(answer == b"" or answer.endswith(b"\r\n\r\npage") for answer in answers)
-    assert len(origin.requests) <= 2
-    assert ask(front, "/page")[1] == b"page"
