@@ -89,13 +89,17 @@ class Reloader:
 
     async def poll(self) -> None:
         """Reload when a file has changed, has been left alone since, and really says something else."""
-        if self.watch.poll(self.file.fingerprint()) and self.file.digest() != self._in_use.loaded.digest:
+        if self.watch.poll(self.file.fingerprint()) and (
+            self._file_faults or self.file.digest() != self._in_use.loaded.digest
+        ):
             await self.reload("file change")
         if self.lists_watch.poll(list_fingerprints(self._in_use.config)):
             async with self.lock:
                 outcome = await self._reload_lists()
             self._list_faults = tuple(outcome.faults)
             self._tell("list change", outcome)
+            if outcome.accepted and self._file_faults:
+                await self.reload("list change")  # perhaps a list was what was wrong with the file
         async with self.lock:
             await self._move.catch_up(self._in_use.config)
 
