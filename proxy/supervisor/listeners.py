@@ -81,7 +81,10 @@ class Listener:
     def withdraw(self) -> None:
         """Remove a unix socket's path, so that nobody finds it any more; connections go on."""
         if self.endpoint.address is None and not self.lent:
-            Path(self.endpoint.path).unlink(missing_ok=True)
+            with suppress(
+                OSError
+            ):  # a disk that became read-only; who comes next finds that nobody answers there
+                Path(self.endpoint.path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close this process's share of the socket, and remove a unix socket's path."""

@@ -1,5 +1,6 @@
 """What happens before the event loop runs: limits, sockets, storage, and the end of all privileges."""
 
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ def start(file: ConfigFile) -> Started:
             privileges.prepare_storage(folder, identity)
             privileges.check_access(identity, installation(), folder)
         privileges.drop(identity)
+        _check_access_log(config.log.access)
         # The admin socket lies in the storage and belongs to whom we are now.
         listeners += open_all(endpoint for endpoint in wanted if endpoint.address is None)
     except StartError:
@@ -61,6 +63,22 @@ def start(file: ConfigFile) -> Started:
     privileges.forbid_core_dumps()
     _warn(file, loaded)
     return Started(loaded, listeners)
+
+
+def _check_access_log(access: str) -> None:
+    """Make sure that the access log can be written; later a worker drops its lines where it cannot."""
+    if access in ("stdout", "off"):
+        return
+    try:
+        os.close(
+            os.open(access, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+        )
+    except OSError as exc:
+        if exc.errno != errno.ENXIO:  # a named pipe that nobody reads yet
+            raise StartError(
+                f"cannot write the access log {access} as user {privileges.current_user()}: {exc.strerror}; "
+                f"make it writable, or set [log] access"
+            ) from exc
 
 
 def resume(file: ConfigFile, held: Handover) -> Started:

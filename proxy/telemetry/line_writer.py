@@ -32,10 +32,17 @@ PIPE_WRITE: Final = 4096
 class LineWriter:
     """A bounded queue of lines in front of a file, a pipe or a terminal."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, path: str, dropped: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        path: str,
+        dropped: Callable[[int], None],
+        *,
+        may_wait: bool = False,
+    ) -> None:
         """Open ``path`` ("stdout" or a file, appended to); ``dropped`` is told of lines that could not be written.
 
-        Raises OSError when the file cannot be opened.
+        When the file cannot be opened, raises OSError; or, if it ``may_wait``, drops lines until it can be.
         """
         self._loop = loop
         self._path = path
@@ -43,7 +50,17 @@ class LineWriter:
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._sink: _DirectSink | _ThreadSink = self._open()
+        self._sink: _DirectSink | _ThreadSink | None = None
+        try:
+            self._sink = self._open()
+        except OSError:
+            if not may_wait:
+                raise
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether there is a file to write to."""
+        return self._sink is not None
 
     def put(self, line: str) -> None:
         """Take one line without its end; never blocks."""
@@ -61,14 +78,16 @@ class LineWriter:
         """Open the file again, after it was moved away; raises OSError and keeps the old one when that fails."""
         self._flush()
         former, self._sink = self._sink, self._open()
-        former.close(0.0)
+        if former is not None:
+            former.close(0.0)
 
     def close(self, timeout: float = 2.0) -> None:
         """Write what is left, within ``timeout`` seconds."""
         if not self._closed:
             self._flush()
             self._closed = True
-            self._sink.close(timeout)
+            if self._sink is not None:
+                self._sink.close(timeout)
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -76,7 +95,13 @@ class LineWriter:
             self._timer = None
         if self._lines:
             lines, self._lines = self._lines, []
-            self._sink.write(lines)
+            if self._sink is None:
+                with contextlib.suppress(OSError):
+                    self._sink = self._open()
+            if self._sink is None:
+                self._dropped(len(lines))
+            else:
+                self._sink.write(lines)
 
     def _open(self) -> "_DirectSink | _ThreadSink":
         if self._path != "stdout":

@@ -110,8 +110,7 @@ class Worker:
             case control.Drain():
                 self._begin_drain(command.timeout)
             case control.ReopenLogs():
-                self._configured_plane.reopen_logs()
-                _log.debug("logs reopened")
+                self._reopen_logs(self._configured_plane)
             case control.Ping():
                 pass  # answered when it came in
             case _:
@@ -149,6 +148,14 @@ class Worker:
             self._channel.send(control.Applied(command.generation))
         self._generation = command.generation
         self._drain_timeout = config.server.drain_timeout
+
+    def _reopen_logs(self, plane: Plane) -> None:
+        try:
+            plane.reopen_logs()
+        except OSError as exc:
+            _log.error("cannot open the access log anew", extra=process_log.fields(reason=str(exc)))
+        else:
+            _log.debug("logs reopened")
 
     def _move_cache(
         self,

@@ -206,6 +206,13 @@ class Foregate:
             continue
         assert found == value, (name, labels, found)
 
+    def wait_some(self, name: str, **labels: str) -> None:
+        """Scrape until a sample is more than nothing."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := self.metric(name, **labels)) and time.monotonic() < deadline:
+            continue
+        assert found > 0, (name, labels)
+
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers that hold a slot."""
         _, status = self.admin("GET", "/api/v1/status")

@@ -262,3 +262,33 @@ async def test_two_writers_on_one_pipe_never_tear_a_line(
     received = await read_from(reading, 1000)
     for line in received.decode().splitlines():
         assert set(line.partition(" ")[2]) <= {line[0]}
+
+
+async def test_a_file_that_cannot_be_opened_is_tried_again_where_lines_may_be_lost(
+    tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_writer, "BATCH", 2)
+    path = tmp_path / "later" / "access.log"
+    with pytest.raises(FileNotFoundError):
+        LineWriter(asyncio.get_running_loop(), str(path), dropped)
+    writer = LineWriter(asyncio.get_running_loop(), str(path), dropped, may_wait=True)
+    assert not writer.is_open
+    writer.put("lost")
+    writer.put("lost")
+    assert dropped.count == 2
+    path.parent.mkdir()
+    writer.put("kept")
+    writer.put("kept")
+    assert writer.is_open
+    writer.close()
+    assert path.read_text() == "kept\nkept\n"
+    assert dropped.count == 2
+
+
+async def test_one_that_never_opened_can_be_closed(tmp_path: Path, dropped: Dropped) -> None:
+    writer = LineWriter(asyncio.get_running_loop(), str(tmp_path / "no" / "log"), dropped, may_wait=True)
+    with pytest.raises(FileNotFoundError):
+        writer.reopen()
+    writer.put("lost")
+    writer.close()
+    assert dropped.count == 1
