@@ -121,7 +121,7 @@ class ClientConnection(ResponseWriter):
             if exchange.receiver is not None:
                 exchange.receiver.request_complete(())
             return True
-        self._close = True
+        self._close = self._ended = True
         if self._waiting_for is WaitingFor.RESPONSE:
             self._wait(WaitingFor.RESPONSE, HALF_CLOSED_SECONDS)
         return True

@@ -55,6 +55,7 @@ class PacedConnection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_discarded",
+        "_ended",
         "_exchange",
         "_listener",
         "_paused_reading",
@@ -81,6 +82,7 @@ class PacedConnection(asyncio.Protocol):
         self._paused_reading = False
         self._write_paused = False
         self._closing = False  # nothing that arrives counts any more
+        self._ended = False  # the client sends no more
         self._discarded = 0
         self._send_measured = 0  # when the exchange began that the next four are about
         self._send_since = 0.0  # when the wait would have begun, had it been one
@@ -278,7 +280,7 @@ class PacedConnection(asyncio.Protocol):
         if self._paused_reading:
             self._paused_reading = False
             self._transport.resume_reading()
-        if self._transport.can_write_eof():
+        if self._transport.can_write_eof() and not self._ended:
             self._transport.write_eof()
         else:
             self._transport.close()

@@ -169,3 +169,18 @@ async def test_a_shut_down_client_still_gets_a_long_answer(play: Play) -> None:
     await client.head()
     await app.send_octets(b"y" * 100)
     assert await client.octets(200) == b"x" * 100 + b"y" * 100
+
+
+async def test_a_client_that_has_shut_down_is_let_go_with_its_answer(play: Play) -> None:
+    client = await play.client()
+    await client.send("GET / HTTP/1.1", "Host: a.test")
+    app = await play.app.accept()
+    await app.request()
+    client.shut_down()
+    await play.turn()
+    await app.send("HTTP/1.1 200 OK", "Content-Length: 5", content=b"hello")
+    assert (await client.response()).content == b"hello"
+    await client.end()
+    for _ in range(5):
+        await play.turn()
+    assert "clients" not in play.gateway.open
