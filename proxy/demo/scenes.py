@@ -18,13 +18,14 @@ _COUNTED: Final = "foregate_requests_total"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where Foregate listens, and whose certificates are to be believed."""
+    """Where Foregate listens, whose certificates are to be believed, and the app if it is the user's own."""
 
     http: int
     https: int
     metrics: int
     context: ssl.SSLContext
     issuer: str
+    own_app: str = ""
 
 
 Say = Callable[[str], None]
@@ -44,14 +45,20 @@ def latest_first_refusal(seconds: float) -> int:
 
 
 def _show_https(stage: Stage, say: Say) -> None:
+    path = "/" if stage.own_app else "/hello"
     with Visitor(stage.http) as visitor:
-        redirect = visitor.get("/hello")
-    say(f"GET http://{NAME}:{stage.http}/hello")
+        redirect = visitor.get(path)
+    say(f"GET http://{NAME}:{stage.http}{path}")
     say(f"  {redirect.status}, Location: {redirect.fields.get('Location')}")
     _expect(redirect.status in (307, 308), f"a redirect to https, got {redirect.status}")
     with Visitor(stage.https, stage.context) as visitor:
-        answer = visitor.get("/hello")
-    say(f"GET https://{NAME}:{stage.https}/hello, its certificate verified, issued by {stage.issuer}")
+        answer = visitor.get(path)
+    say(f"GET https://{NAME}:{stage.https}{path}, its certificate verified, issued by {stage.issuer}")
+    if stage.own_app:
+        of_app = f"{answer.fields.get('Content-Type')}, {len(answer.content)} octets"
+        say(f"  {answer.status}, {of_app}, from {stage.own_app}")
+        _expect(answer.status < 500, f"an answer of {stage.own_app}, got {answer.status}; does it run?")
+        return
     say(f"  {answer.status}; the app was told:")
     for line in answer.content.decode(errors="replace").splitlines():
         say(f"    {line}")
@@ -60,10 +67,14 @@ def _show_https(stage: Stage, say: Say) -> None:
 
 
 def _show_cache(stage: Stage, say: Say) -> None:
+    path = "/" if stage.own_app else "/cached"
     with Visitor(stage.https, stage.context) as visitor:
-        first, second = visitor.get("/cached"), visitor.get("/cached")
+        first, second = visitor.get(path), visitor.get(path)
     said = ", ".join(f"{name}: {value}" for name in _SAID if (value := second.fields.get(name)))
-    say("GET /cached, twice")
+    say(f"GET {path}, twice")
+    if stage.own_app:
+        say(f"  the second answer said {said}")
+        return
     _expect(first.content == second.content, "the second answer from the cache, but the app was asked again")
     say(f"  one request reached the app; the second answer said {said}")
     _expect(second.fields.get("X-Cache-Status") == "HIT", f"X-Cache-Status: HIT, got {said}")
@@ -71,20 +82,19 @@ def _show_cache(stage: Stage, say: Say) -> None:
 
 def _show_limiter(stage: Stage, say: Say) -> None:
     """Come as a client that has not asked anything yet, and ask until it is refused."""
-    began = time.monotonic()
-    number = 0
+    path = "/" if stage.own_app else "/limited/{}"
+    began, number = time.monotonic(), 0
     with Visitor(stage.https, stage.context, "127.0.0.2") as visitor:
         while True:
             number += 1
-            answer = visitor.get(f"/limited/{number}")
+            answer = visitor.get(path.format(number))
             latest = latest_first_refusal(time.monotonic() - began)
-            if answer.status != 200 or number > latest:
+            goes_on = answer.status < 500 and answer.status != 429 if stage.own_app else answer.status == 200
+            if not goes_on or number > latest:
                 break
     seconds = time.monotonic() - began
     _expect(answer.status == 429, f"429 by request {latest}, got {answer.status} at request {number}")
-    say(
-        f"GET /limited/1, /limited/2, ... as fast as it goes, from a fresh client: {number} in {seconds:.2f} s"
-    )
+    say(f"GET {path.format('N')}, as fast as it goes, from a fresh client: {number} in {seconds:.2f} s")
     say(f"  request {number} got {answer.status}, Retry-After: {answer.fields.get('Retry-After')}")
     say(f"  (150 at once, then one each 0.4 s: the first refusal is due from request 151 to {latest})")
     _expect(number > _BURST, f"the first 429 from request {_BURST + 1} on, got it at request {number}")

@@ -4,6 +4,7 @@ Everything lives in a temporary folder, on the loopback interface, and ends with
 was seen.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
+from proxy.config.loader import parse
 from proxy.demo.app import running_app
 from proxy.demo.errors import DemoError
 from proxy.demo.pebble import TestCa, is_installed, running_pebble
@@ -39,6 +41,7 @@ https = ["127.0.0.1:{https}"]
 metrics = "127.0.0.1:{metrics}"
 {user}
 [tls]
+storage = "ssl_data"
 {tls}
 
 [log]
@@ -46,19 +49,20 @@ access = "access.log"
 
 [[site]]
 domains = ["{name}"]
-upstream = "http://127.0.0.1:{app}"
+upstream = {app}
 """
 
 
-def run_demo(say: Say, *, once: bool) -> None:
+def run_demo(say: Say, *, once: bool, own_app: str = "") -> None:
     """Show Foregate at work, and stay up until Ctrl-C or SIGTERM unless `once`.
 
-    Raises DemoError when a promise is not kept or something is missing on this machine.
+    `own_app` is the URL of the user's own app, which then takes the place of the bundled one. Raises DemoError when
+    a promise is not kept or something is missing on this machine, ConfigError when `own_app` is no upstream.
     """
     former = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with ExitStack() as ends:
-            _perform(ends, _folder(ends), say, once)
+            _perform(ends, _folder(ends), say, once, own_app)
     except KeyboardInterrupt:
         say("")
     except OSError as exc:
@@ -81,17 +85,18 @@ def _folder(ends: ExitStack) -> Path:
     return folder
 
 
-def _perform(ends: ExitStack, folder: Path, say: Say, once: bool) -> None:
-    app = ends.enter_context(running_app())
+def _perform(ends: ExitStack, folder: Path, say: Say, once: bool, own_app: str) -> None:
+    app = own_app or f"http://127.0.0.1:{ends.enter_context(running_app())}"
     http, https, metrics = free_ports(*_WISHED_PORTS)
     ca = _ca(ends, folder / "pebble", http, say)
     file = folder / "proxy.toml"
     file.write_text(_configuration(ca, app, http, https, metrics))
+    parse(file.read_bytes(), path=str(file), environ={})
     say(f"$ foregate run -c {file}\n\n{file.read_text()}")
     process = ends.enter_context(_running_foregate(file))
     _await_readiness(process, metrics, folder / _LOG)
     root, issuer = _root(folder, ca)
-    stage = Stage(http, https, metrics, ssl.create_default_context(cafile=str(root)), issuer)
+    stage = Stage(http, https, metrics, ssl.create_default_context(cafile=str(root)), issuer, own_app)
     try:
         show(stage, say)
     except (DemoError, OSError) as exc:
@@ -119,14 +124,14 @@ def _ca(ends: ExitStack, folder: Path, challenge_port: int, say: Say) -> TestCa 
         return None
 
 
-def _configuration(ca: TestCa | None, app: int, http: int, https: int, metrics: int) -> str:
+def _configuration(ca: TestCa | None, app: str, http: int, https: int, metrics: int) -> str:
     tls = 'mode = "self-signed"'
     if ca is not None:
         tls = f'directory = "{ca.directory}"\nca_file = "{ca.ca_file}"'
     # Root may have installed where nobody else may read: the workers then keep the user of this demo.
     user = "" if os.geteuid() else 'user = "root"\n'
     return _CONFIGURATION.format(
-        http=http, https=https, metrics=metrics, user=user, tls=tls, name=NAME, app=app
+        http=http, https=https, metrics=metrics, user=user, tls=tls, name=NAME, app=json.dumps(app)
     )
 
 

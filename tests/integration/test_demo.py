@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.fakes.foregate import PATIENCE, ROOT
 
 DEMO = (sys.executable, "-P", "-m", "proxy", "demo")
+# What the container image says does not concern the demo.
+INSTALLED = {"FOREGATE_STORAGE": "/nowhere", "FOREGATE_METRICS": "192.0.2.1:1"}
 SHOWN = ("Location: https://localhost:", "X-Cache-Status: HIT", "got 429", 'code="429"')
 
 
@@ -31,7 +33,7 @@ def test_once_with_a_certificate_from_pebble(tmp_path: Path) -> None:
 
 
 def test_it_stays_up_until_it_is_told_to_end_and_leaves_nothing(tmp_path: Path) -> None:
-    environ = {**os.environ, "PATH": path_without("pebble"), "TMPDIR": str(tmp_path)}
+    environ = {**os.environ, "PATH": path_without("pebble"), "TMPDIR": str(tmp_path), **INSTALLED}
     demo = subprocess.Popen(DEMO, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
     assert demo.stdout is not None
     with demo.stdout:

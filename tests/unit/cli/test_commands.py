@@ -200,3 +200,10 @@ def test_shells_are_given_a_completion(
     with pytest.raises(SystemExit):
         main([])
     assert "_FOREGATE_COMPLETE" in capsys.readouterr().out
+
+
+def test_a_demo_in_front_of_what_is_no_url(run: Run) -> None:
+    status, _, err = run("demo", "--upstream", "ftp://x")
+    assert status == 1
+    assert "upstream" in err
+    assert "ftp" in err

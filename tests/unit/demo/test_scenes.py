@@ -2,6 +2,7 @@
 
 import json
 import ssl
+from dataclasses import replace
 from http.client import HTTPMessage
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from proxy.demo.visitor import Answer
 
 HTTP, HTTPS, METRICS = 1, 2, 3
 STAGE = Stage(HTTP, HTTPS, METRICS, ssl.create_default_context(), "a test")
+OWN = replace(STAGE, own_app="http://app")
 
 
 class Gate:
@@ -73,11 +75,11 @@ def visiting(gate: Gate) -> type:
     return Visitor
 
 
-def perform(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> str:
+def perform(gate: Gate, monkeypatch: pytest.MonkeyPatch, stage: Stage = STAGE) -> str:
     """Show everything; return what was said."""
     said: list[str] = []
     monkeypatch.setattr(scenes, "Visitor", visiting(gate))
-    show(STAGE, said.append)
+    show(stage, said.append)
     return "\n".join(said)
 
 
@@ -106,6 +108,34 @@ def test_what_is_said_is_what_came_back(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_broken_promise_is_an_error(gate: Gate, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DemoError, match=complaint):
         perform(gate, monkeypatch)
+
+
+class OwnApp(Gate):
+    """An app that knows nothing of the demo: it answers everything with one status, and wants no cache."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+    def answer(self, port: int, path: str) -> tuple[int, dict[str, str], str]:
+        if port != HTTPS:
+            return super().answer(port, path)
+        assert path == "/"
+        self.asked += 1
+        status = 429 if self.asked > 153 else self.status
+        return status, {"Content-Type": "text/html", "X-Cache-Status": "BYPASS"}, "<p>"
+
+
+def test_an_app_of_the_users_own_may_answer_as_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = perform(OwnApp(404), monkeypatch, OWN)
+    assert "404, text/html, 3 octets, from http://app" in said
+    assert "the second answer said X-Cache-Status: BYPASS" in said
+    assert "request 151 got 429" in said
+
+
+def test_an_app_of_the_users_own_has_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DemoError, match="got 502; does it run"):
+        perform(OwnApp(502), monkeypatch, OWN)
 
 
 def test_the_first_refusal_may_come_later_when_the_requests_take_their_time() -> None:
