@@ -40,6 +40,7 @@ class StrictApp:
     def __init__(self, app: App) -> None:
         self._app = app
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sockets: set[socket.socket] = set()
         self.forget()
 
     def forget(self) -> None:
@@ -51,7 +52,9 @@ class StrictApp:
 
     async def _accept(self) -> None:
         while True:
-            task = asyncio.create_task(self._serve(_Listener(await self._app.accept_socket())))
+            sock = await self._app.accept_socket()
+            self._sockets.add(sock)
+            task = asyncio.create_task(self._serve(_Listener(sock)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -65,14 +68,25 @@ class StrictApp:
         finally:
             if peer.since:
                 self.unfinished.append(peer.since)
+            self._sockets.discard(peer.sock)
             peer.close()
 
     async def _answer_one(self, peer: _Listener) -> None:
         message, octets = await peer.whole_request()
         self.whole.append(message)
         self.octets.append(octets)
-        answer = message.start.encode("latin-1")
-        await peer.send("HTTP/1.1 200 OK", f"Content-Length: {len(answer)}", content=answer)
+        await peer.send_octets(self.answer(message))
+
+    def answer(self, message: Message) -> bytes:
+        """Answer with the request's start line."""
+        content = message.start.encode("latin-1")
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
+
+    def hang_up(self) -> None:
+        """End all connections."""
+        for sock in self._sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     async def __aenter__(self) -> Self:
         self._accepting = asyncio.create_task(self._accept())
