@@ -1,7 +1,8 @@
 """Let other implementations read what the gateway passes on, and look for two that disagree where a message ends.
 
 `python -m tests.campaigns.differential [MESSAGES] [SEED]`: so many random and bent requests go through the gateway to
-an app whose octets h11, llhttp and gunicorn read, and then a real nginx, a hundred on one connection; and so many responses to a client whose octets h11, llhttp and http.client read. Passes when each that accepts them finds the
+an app whose octets h11, llhttp and gunicorn read, and then a real nginx, a hundred on one connection; and so many
+responses to a client whose octets h11, llhttp and http.client read. Passes when each that accepts them finds the
 messages that the gateway meant. The suite runs a few hundred (`tests/wire/test_differential.py`), without nginx.
 """
 
