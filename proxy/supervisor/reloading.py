@@ -15,6 +15,7 @@ from proxy.supervisor.certificate_files import check_pairs
 from proxy.supervisor.certificate_wishes import storages
 from proxy.supervisor.errors import ListenError, StartError
 from proxy.supervisor.listeners import Endpoint, Listener, endpoints, open_all
+from proxy.supervisor.memory_limit import memory_limit, warn_of_memory
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.privileges import prepare_storage
 from proxy.supervisor.service_manager import ServiceManager
@@ -108,6 +109,7 @@ class Reloader:
         seen = {"trigger": trigger, "generation": outcome.generation}
         if outcome.accepted:
             log_warnings(self._in_use.loaded)
+            warn_of_memory(self._in_use.config, memory_limit())
             changes = list(outcome.changes)
             _log.info("configuration reloaded", extra=process_log.fields(**seen, changes=changes))
         else:

@@ -11,6 +11,7 @@ from proxy.supervisor.certificate_wishes import storages
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.handover import Handover
 from proxy.supervisor.listeners import Endpoint, Listener, adopt_lent, endpoints, open_all, open_listener
+from proxy.supervisor.memory_limit import memory_limit, warn_of_memory
 from proxy.supervisor.processes import installation, keep_descriptors
 from proxy.supervisor.reloading import log_warnings
 from proxy.supervisor.service_manager import lent_sockets
@@ -113,6 +114,7 @@ def _held_listeners(wanted: tuple[Endpoint, ...], held: Handover) -> tuple[Liste
 
 def _warn(file: ConfigFile, loaded: Loaded) -> None:
     log_warnings(loaded)
+    warn_of_memory(loaded.config, memory_limit())
     if os.geteuid() == 0:
         _log.warning("running as root, because of [server] user")
     if not os.access(file.path, os.R_OK):
