@@ -28,6 +28,7 @@ PERIOD: Final = 1 / RATE
 CONNECTIONS: Final = 8
 REQUEST: Final = b"GET /page HTTP/1.1\r\nHost: a.test\r\n\r\n"
 TABLES: Final = f"""
+access = "off"
 [rate_limit]
 rate = "{RATE}/s"
 burst = {BURST}
