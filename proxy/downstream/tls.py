@@ -10,7 +10,7 @@ Reading goes on while writing is paused, as it does without TLS, unless OpenSSL 
 import asyncio
 from typing import Any
 
-from proxy.downstream.tls_sending import NOBODY, TlsSending
+from proxy.downstream.tls_sending import NOBODY, Soon, TlsSending
 from proxy.downstream.tls_stream import TlsStream, TlsStreamError, TlsTruncatedError
 
 
@@ -32,10 +32,15 @@ class TlsTransport(TlsSending, asyncio.Protocol):
     )
 
     def __init__(
-        self, raw: asyncio.Transport, stream: TlsStream, server_name: str | None, peername: object = None
+        self,
+        raw: asyncio.Transport,
+        stream: TlsStream,
+        soon: Soon,
+        server_name: str | None,
+        peername: object = None,
     ) -> None:
         """Take over ``raw`` after the handshake; ``peername``, when given, stands for the TCP peer's."""
-        super().__init__(raw, stream)
+        super().__init__(raw, stream, soon)
         self._server_name = server_name
         self._peername = peername
         self._wants_reading = True
@@ -47,8 +52,8 @@ class TlsTransport(TlsSending, asyncio.Protocol):
     def start(self, application: asyncio.Protocol, received: bytes) -> None:
         """Begin to serve the application, first with what came along with the end of the handshake.
 
-        What ends the handshake on our side (session tickets) leaves in one write with the response and close_notify,
-        if they are there at once: each write is a system call.
+        What ends the handshake on our side waits for the answer to that, unless the client waits for it: session
+        tickets (TLS 1.3) are no hurry, Finished (TLS 1.2) is.
         """
         self._raw.set_protocol(self)
         self._app = application
@@ -58,8 +63,8 @@ class TlsTransport(TlsSending, asyncio.Protocol):
         application.connection_made(self)
         if received:
             self.data_received(received)
-        if self._prefix is not None:
-            self._drain()
+        else:
+            self._flush()
 
     # --- what the TCP transport calls
 
@@ -92,6 +97,7 @@ class TlsTransport(TlsSending, asyncio.Protocol):
         """Tell the application, and let go of it: the cycle would keep OpenSSL's memory until a collection."""
         application, self._app = self._app, NOBODY
         self._mark_closed()
+        self._prefix = None
         self._backlog = None
         self._backlog_size = 0
         if self._stream.error is not None:
@@ -112,8 +118,7 @@ class TlsTransport(TlsSending, asyncio.Protocol):
         """Send what is left and close_notify, then close; nothing that arrives counts any more."""
         if not self._closing:
             self._mark_closed()
-            if self._backlog is None:
-                self._finish_drain(b"")
+            self._finish()
 
     def abort(self) -> None:
         """Close at once; what is not sent yet is lost."""
@@ -157,13 +162,16 @@ class TlsTransport(TlsSending, asyncio.Protocol):
     def _send_answers(self) -> None:
         """Send what OpenSSL says by itself; when it cannot go out, read no more of what it would answer."""
         answers = self._stream.take_answers()
+        if not answers:
+            return
         if self._prefix is not None:
             self._prefix += answers
-        elif answers and not self._notified and not self._raw.is_closing():
+            self._drain()
+        elif not self._notified and not self._raw.is_closing():
             self._raw.write(answers)
-            if self._raw_paused:
-                self._answers_stuck = True
-                self._update_reading()
+        if self._raw_paused:
+            self._answers_stuck = True
+            self._update_reading()
 
     def _take_end(self) -> None:
         """Act on the end of the stream, whether by close_notify or by an error."""
@@ -182,6 +190,7 @@ class TlsTransport(TlsSending, asyncio.Protocol):
             return
         if self._prefix:
             self._raw.write(self._prefix)
+        self._prefix = None
         if self._raw_paused:
             self._raw.abort()  # it takes nothing; the alert could wait for ever
         else:

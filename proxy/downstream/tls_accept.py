@@ -141,8 +141,6 @@ class TlsHandshake(asyncio.Protocol):
                 self._octets += data
                 if len(self._octets) > HELD_OCTETS:
                     self._raw.pause_reading()
-            case _Stage.REFUSED:
-                pass
 
     def eof_received(self) -> bool:
         """Let go of a client that leaves."""
@@ -264,7 +262,8 @@ class TlsHandshake(asyncio.Protocol):
         acceptor.wheel.discard(self)
         acceptor.pending.discard(self)
         acceptor.observer.handshake_done(resumed=bool(stream.tls.session_reused))
-        transport = TlsTransport(self._raw, stream, self._server_name, self._peername)
+        soon = acceptor.loop.call_soon
+        transport = TlsTransport(self._raw, stream, soon, self._server_name, self._peername)
         transport.start(acceptor.application(), rest)
 
     # --- endings

@@ -6,10 +6,13 @@ one cached object on its way to many slow readers is one object), and goes on wh
 reader costs is the mark, one step of encryption above it, and what the application wrote although it was told to
 pause.  Records leave in the order in which they were encrypted, which the peer checks: nothing is encrypted while
 older records have not been handed on.
+
+What a connection sends first is collected (``_prefix``) until the event loop's turn ends: session tickets, the first
+response and close_notify then leave in one write, and each write is a system call and a packet.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from proxy.downstream.tls_records import RECORD_SIZE
@@ -24,6 +27,8 @@ MOST_ABOVE_MARK: Final = WRITE_STEP + _TAIL + 1024
 NOBODY: Final = asyncio.Protocol()
 
 _Octets = bytes | bytearray | memoryview
+#: ``call_soon`` of the event loop.
+Soon = Callable[[Callable[[], object]], object]
 
 
 class TlsSending(asyncio.Transport):
@@ -41,17 +46,19 @@ class TlsSending(asyncio.Transport):
         "_prefix",
         "_raw",
         "_raw_paused",
+        "_soon",
         "_stream",
     )
 
-    def __init__(self, raw: asyncio.Transport, stream: TlsStream) -> None:
+    def __init__(self, raw: asyncio.Transport, stream: TlsStream, soon: Soon) -> None:
         self._raw = raw
         self._stream = stream
+        self._soon: Soon | None = soon  # None once it has been asked
         self._app: asyncio.Protocol = NOBODY
         self._flowing = True  # the short way is open: no pause, no backlog, no end
         self._backlog: list[memoryview] | None = None  # None unless there is something to drain
         self._backlog_size = 0
-        self._prefix: bytes | None = None  # records that wait for what is written next
+        self._prefix: bytes | None = None  # records that wait for the end of the loop's turn
         self._raw_paused = False
         self._app_paused = False
         self._output_ended = False  # by write_eof or close; the backlog may still be on its way
@@ -95,8 +102,7 @@ class TlsSending(asyncio.Transport):
         if not self._output_ended:
             self._output_ended = True
             self._flowing = False
-            if self._backlog is None:
-                self._finish_drain(b"")
+            self._finish()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks, in octets on the wire, at which writing pauses and resumes."""
@@ -131,6 +137,25 @@ class TlsSending(asyncio.Transport):
             return
         if len(self._prefix) >= WRITE_STEP:
             self._drain()
+        else:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._soon is not None:
+            self._soon(self._flush)
+            self._soon = None
+
+    def _flush(self) -> None:
+        """Send what was collected, if it has not left already."""
+        if self._prefix is not None:
+            self._drain()
+
+    def _finish(self) -> None:
+        """Go on to the end of our direction, unless something else waits for the client."""
+        if self._prefix is not None:
+            self._drain()
+        elif self._backlog is None:
+            self._finish_drain(b"")
 
     def _write_behind(self, pieces: Iterable[_Octets]) -> None:
         """Put pieces behind what waits already, and send what can be sent."""
@@ -145,6 +170,8 @@ class TlsSending(asyncio.Transport):
         if self._flowing or (self._prefix is not None and self._backlog_size > WRITE_STEP):
             self._flowing = False
             self._drain()
+        elif self._prefix is not None:
+            self._flush_soon()
 
     def _drain(self) -> None:
         """Encrypt the backlog until it is empty or the high-water mark is reached again."""
@@ -155,6 +182,7 @@ class TlsSending(asyncio.Transport):
             try:
                 records += self._stream.send(piece)
             except TlsStreamError as exc:
+                self._prefix = records
                 self._break(exc)
                 return
             if len(records) >= WRITE_STEP and self._backlog_size > _TAIL:

@@ -1,6 +1,7 @@
 """A TLS transport between a fake TCP transport, a client in memory and a recording application."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -66,13 +67,20 @@ class Connection:
         self.stream = TlsStream(build_context(pair), self.buffers)
         self.stream.handshake(self.client.start())
         self.last_flight = self.client.receive(self.stream.take_answers())
-        self.transport = TlsTransport(self.raw, self.stream, "app.example.com")
+        self.soon: list[Callable[[], object]] = []
+        self.transport = TlsTransport(self.raw, self.stream, self.soon.append, "app.example.com")
 
     def start(self, content: bytes = b"") -> None:
         """End the handshake, with content behind it."""
         rest = self.stream.handshake(self.last_flight + (self.client.send(content) if content else b""))
         assert rest is not None
         self.transport.start(self.application, rest)
+        self.check_buffers()
+
+    def turn_ends(self) -> None:
+        """Do what was put off to the end of the event loop's turn."""
+        while self.soon:
+            self.soon.pop(0)()
         self.check_buffers()
 
     def from_client(self, octets: bytes) -> None:

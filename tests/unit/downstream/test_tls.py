@@ -147,7 +147,9 @@ def test_tells_about_the_connection(connection: Connection, authority: Authority
     assert info("tls_version") == "TLSv1.3"
     assert isinstance(info("ssl_object"), ssl.SSLObject)
     assert info("nothing", "of the kind") == "of the kind"
-    proxied = TlsTransport(connection.raw, connection.stream, None, ("2001:db8::1", 1))
+    proxied = TlsTransport(
+        connection.raw, connection.stream, connection.soon.append, None, ("2001:db8::1", 1)
+    )
     assert proxied.get_extra_info("peername") == ("2001:db8::1", 1)
 
 

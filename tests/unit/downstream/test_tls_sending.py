@@ -1,5 +1,7 @@
 """The sending half of the TLS transport: pauses, backlog, order, endings."""
 
+import ssl
+
 import pytest
 
 from proxy.downstream.tls_contexts import KeyPair
@@ -35,6 +37,67 @@ def test_ticket_response_and_close_notify_leave_in_one_write(authority: Authorit
     assert connection.client.closed_by_server
     assert connection.client.tls.session is not None
     assert connection.raw.closed
+
+
+def test_a_later_first_response_takes_the_tickets_and_close_notify_along(
+    authority: Authority, pair: KeyPair
+) -> None:
+    connection = Connection(authority, pair)
+    connection.start(b"request")
+    assert connection.raw.taken == []
+    connection.transport.write(b"resp")
+    connection.transport.write(b"onse")
+    connection.transport.close()
+    connection.turn_ends()
+    assert len(connection.raw.taken) == 1
+    assert connection.client_reads() == b"response"
+    assert connection.client.closed_by_server
+    assert connection.client.tls.session is not None
+    assert connection.raw.closed
+
+
+def test_a_first_response_leaves_when_the_turn_ends(authority: Authority, pair: KeyPair) -> None:
+    connection = Connection(authority, pair)
+    connection.start(b"request")
+    connection.transport.write(bytes(20_000))
+    connection.transport.write(b"end")
+    assert connection.raw.taken == []
+    connection.turn_ends()
+    assert len(connection.raw.taken) == 1
+    assert connection.client_reads() == bytes(20_000) + b"end"
+    connection.transport.write(b"the short way")
+    assert connection.client_reads() == b"the short way"
+    assert connection.soon == []
+
+
+def test_tickets_do_not_wait_for_a_client_that_asks_for_nothing(connection: Connection) -> None:
+    assert len(connection.raw.taken) == 1
+    assert connection.client_reads() == b""
+    assert connection.client.tls.session is not None
+
+
+def test_what_was_put_off_is_dropped_with_the_connection(authority: Authority, pair: KeyPair) -> None:
+    connection = Connection(authority, pair)
+    connection.start(b"request")
+    connection.transport.write(b"response")
+    connection.transport.abort()
+    connection.transport.connection_lost(None)
+    connection.turn_ends()
+    assert connection.raw.taken == []
+
+
+def test_answers_of_openssl_take_the_tickets_along(authority: Authority, pair: KeyPair) -> None:
+    connection = Connection(authority, pair)
+    connection.start(b"request")
+    damaged = bytearray(connection.client.send(b"more"))
+    damaged[-1] ^= 1
+    connection.from_client(bytes(damaged))
+    assert len(connection.raw.taken) == 1  # the tickets and the alert
+    assert connection.raw.closed
+    connection.turn_ends()
+    with pytest.raises(ssl.SSLError, match="BAD_RECORD_MAC"):
+        connection.client_reads()
+    assert connection.client.tls.session is not None
 
 
 def test_a_large_answer_at_the_start_is_bounded_too(authority: Authority, pair: KeyPair) -> None:
