@@ -52,8 +52,8 @@ def import_(
     listed, on the terminal and in the file.
     """
     file = Path(output).absolute() if output else None
-    if file is not None and file.exists() and not yes:
-        _ask(file)
+    if file is not None:
+        _may_write(file, yes)
     # Imported here: the other commands need none of it.
     from proxy.importing.repair import make_valid
     from proxy.importing.sources import STANDARD_INPUT, read_source
@@ -61,7 +61,7 @@ def import_(
 
     standard_input = sys.stdin.buffer.read(_LARGEST_INPUT) if STANDARD_INPUT in paths else b""
     draft = read_source(source, paths, upstream=upstream, environ=os.environ, standard_input=standard_input)
-    folder = Path(storage).absolute() if storage else file.parent / "ssl_data" if file else None
+    folder = _storage(storage, file)
     if storage and folder is not None:
         draft.table("tls")["storage"] = os.path.relpath(folder, file.parent) if file else str(folder)
     loaded = make_valid(draft)
@@ -76,7 +76,21 @@ def import_(
         click.echo(f"{file} is written; `foregate check -c {file}` finds it valid", err=True)
 
 
-def _ask(file: Path) -> None:
+def _storage(named: str | None, file: Path | None) -> Path | None:
+    """Return where certificates go: as said, else where the new file has its storage."""
+    if named:
+        return Path(named).absolute()
+    if file is None:
+        return None
+    return file.parent / (os.environ.get("FOREGATE_STORAGE") or "ssl_data")
+
+
+def _may_write(file: Path, yes: bool) -> None:
+    """Raise unless the file can be written, and the user wants it if there is one already."""
+    if not file.parent.is_dir():
+        raise ImportAbortedError(f"cannot write {file}: there is no folder {file.parent}")
+    if yes or not file.exists():
+        return
     if not sys.stdin.isatty():
         raise ImportAbortedError(f"{file} exists; say --yes to overwrite it, or name another file")
     click.confirm(f"{file} exists; overwrite it?", abort=True)

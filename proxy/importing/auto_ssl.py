@@ -17,7 +17,7 @@ from proxy.config.schema import LETSENCRYPT_DIRECTORIES
 from proxy.importing.account_keys import UnusableKeyError, from_pem
 from proxy.importing.auto_ssl_names import exact_names, is_allowed
 from proxy.importing.certbot import OWN_ACCOUNT
-from proxy.importing.draft import Draft, FoundAccount, FoundCertificate
+from proxy.importing.draft import Draft, FoundAccount, FoundCertificate, Table
 from proxy.importing.lineages import LETSENCRYPT
 from proxy.importing.nginx.reader import read_nginx
 from proxy.importing.small_files import read_small
@@ -147,9 +147,12 @@ def _domains(names: str, stored: Iterable[str], draft: Draft) -> list[str]:
 
 def _add_the_rest(pattern: str, stored: list[str], fallback: str, draft: Draft, upstream: str) -> None:
     """Give names that are allowed or have a certificate, and are in no site yet, a site of their own."""
+    everything: Table = {"upstream": fallback or upstream}
+    is_known = bool(fallback)
     for site in [site for site in draft.sites if site["domains"] == ["*"]]:
         draft.sites.remove(site)
-        fallback = fallback or site.get("upstream", "")
+        everything = {key: value for key, value in site.items() if key not in ("domains", "tls")}
+        is_known = True
     claimed = {name for site in draft.sites for name in site["domains"]}
     listed, is_complete = exact_names(pattern)
     rest = [name for name in dict.fromkeys((*listed, *stored)) if name not in claimed]
@@ -157,8 +160,8 @@ def _add_the_rest(pattern: str, stored: list[str], fallback: str, draft: Draft, 
         rest.remove(name)
         draft.notes.left_out("", name, "it has a certificate, and ALLOWED_DOMAINS does not allow it")
     if rest:
-        draft.sites.append({"domains": rest, "upstream": fallback or upstream})
-        if not fallback:
+        draft.sites.append({"domains": rest, **everything})
+        if not is_known:
             reason = f"nothing says where this app is: {upstream} stands in the file; put in the right one"
             draft.notes.left_out("", f"upstream of {rest[0]}", reason)
     if not is_complete:

@@ -20,16 +20,21 @@ def exact_names(pattern: str) -> tuple[list[str], bool]:
 
 
 def _expanded(text: str) -> list[str]:
-    """Write out groups of alternatives, innermost first, and top-level ones."""
-    match = _GROUP.search(text)
-    if match is None:
-        return re.split(r"[|, ]+", text)
-    found: list[str] = []
-    for word in [*match[1].split("|"), *([""] if match[2] else [])]:
-        found += _expanded(f"{text[: match.start()]}{word}{text[match.end() :]}")
-        if len(found) > _MOST:
+    """Write out groups of alternatives, innermost first, then top-level ones; nothing if they are too many."""
+    texts = [text]
+    while any(_GROUP.search(one) for one in texts):
+        if len(texts) > _MOST:
             return []
-    return found
+        further: list[str] = []
+        for one in texts:
+            group = _GROUP.search(one)
+            if group is None:
+                further.append(one)
+                continue
+            words = [*group[1].split("|"), *([""] if group[2] else [])]
+            further += [one[: group.start()] + word + one[group.end() :] for word in words]
+        texts = further
+    return [name for one in texts for name in re.split(r"[|, ]+", one)]
 
 
 def is_allowed(pattern: str, name: str) -> bool:

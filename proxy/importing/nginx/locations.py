@@ -237,7 +237,7 @@ def route_of(part: Part, site: Table) -> Table:
         if name not in (*SECTIONS, *_HEADER_MAPS) and value != site.get(name, _PLAIN_DEFAULTS.get(name)):
             route[name] = value
     for name, default in _PLAIN_DEFAULTS.items():
-        if name in site and name not in part.keys and site[name] != default and "redirect" not in part.keys:
+        if "upstream" in part.keys and name not in part.keys and site.get(name, default) != default:
             route[name] = default
     for name in SECTIONS:
         own, base = part.keys.get(name, {}), site.get(name, {})

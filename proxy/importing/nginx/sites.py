@@ -53,7 +53,9 @@ def _returning(
         return None
     if code != "308":
         around.notes.changed("", f"return {code}", "redirects are 308: permanent, method and content kept")
-    return {**settings(levels, around), "redirect": url}
+    counting = ("firewall", "rate_limit", "set_response_headers")  # the others are about an app
+    keys = {key: value for key, value in settings(levels, around).items() if key in counting}
+    return _tidied({**keys, "redirect": url})
 
 
 def _assembled(
