@@ -64,6 +64,7 @@ _OTHER_NAMES: Final = {
 }
 _NEXT_STEPS: Final = """\b
 New here?      foregate demo         shows it at work, without configuration
+From nginx:    foregate import       makes a file of another proxy's files
 A first file:  proxy.toml            [[site]]
                                      domains  = ["app.example.com"]
                                      upstream = "http://127.0.0.1:3000"

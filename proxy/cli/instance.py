@@ -18,6 +18,7 @@ config_option = click.option(
     "-c",
     "--config",
     metavar="FILE",
+    type=click.Path(),
     help="The configuration file; else $FOREGATE_CONFIG, ./proxy.toml, /etc/foregate/proxy.toml.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print what the admin API answers.")

@@ -33,10 +33,15 @@ Say = Callable[[str], None]
 
 def show(stage: Stage, say: Say) -> None:
     """Show everything. Raises DemoError at the first promise that is not kept."""
-    _show_https(stage, say)
-    _show_cache(stage, say)
-    _show_limiter(stage, say)
-    _show_metrics(stage, say)
+    scenes = (
+        ("https, with a certificate that came by itself", _show_https),
+        ("the cache: the same request within 3 seconds", _show_cache),
+        ("the limiter: 150 requests a minute for each client", _show_limiter),
+        ("metrics, for Prometheus", _show_metrics),
+    )
+    for number, (title, scene) in enumerate(scenes, 1):
+        say(f"\n{number}. {title}\n")
+        scene(stage, say)
 
 
 def latest_first_refusal(seconds: float) -> int:

@@ -207,3 +207,14 @@ def test_a_demo_in_front_of_what_is_no_url(run: Run) -> None:
     assert status == 1
     assert "upstream" in err
     assert "ftp" in err
+
+
+def test_file_names_are_completed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_FOREGATE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "foregate check -c pro")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    with pytest.raises(SystemExit):
+        main([])
+    assert capsys.readouterr().out == "file,pro\n"
