@@ -36,10 +36,14 @@ class Gate:
         self.redirect, self.scheme, self.asks_again, self.said = redirect, scheme, asks_again, said
         self.first_refusal, self.refusal, self.counted = first_refusal, refusal, counted
         self.asked = 0
+        self.scrapes = self.late = 0
 
     def answer(self, port: int, path: str) -> tuple[int, dict[str, str], str]:
         """Answer one GET."""
         if port == METRICS:
+            self.scrapes += 1
+            if self.scrapes <= self.late:
+                return 200, {}, ""
             return 200, {}, f'{self.counted}\nforegate_requests_total{{code="500"}} 0.0\n'
         if port == HTTP:
             return self.redirect, {"Location": "https://localhost/"}, ""
@@ -79,6 +83,7 @@ def perform(gate: Gate, monkeypatch: pytest.MonkeyPatch, stage: Stage = STAGE) -
     """Show everything; return what was said."""
     said: list[str] = []
     monkeypatch.setattr(scenes, "Visitor", visiting(gate))
+    monkeypatch.setattr(scenes, "_COUNTED_WITHIN", 0.1)
     show(stage, said.append)
     return "\n".join(said)
 
@@ -90,6 +95,13 @@ def test_what_is_said_is_what_came_back(monkeypatch: pytest.MonkeyPatch) -> None
     assert "request 151 got 429, Retry-After: 1" in said
     assert '{code="429"} 1.0' in said
     assert '{code="500"}' not in said
+
+
+def test_requests_may_count_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    gate.late = 2
+    assert '{code="429"} 1.0' in perform(gate, monkeypatch)
+    assert gate.scrapes == 3
 
 
 @pytest.mark.parametrize(
