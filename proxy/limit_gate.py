@@ -17,7 +17,6 @@ from proxy.telemetry import process_log
 from proxy.traffic.address import address_from_packed
 from proxy.traffic.limiter import RateLimitStore
 from proxy.traffic.rate_policy import RatePolicy
-from proxy.traffic.router import normalise_path
 from proxy.traffic.top_clients import LimitedClient, TopClients, log_refusal_in
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class LimitGate:
 
     def refuses(self, exchange: Exchange, site: SiteRuntime, rate: RatePolicy) -> bool:
         """Take a token from the client's bucket; where there is none, answer 429 and keep the connection open."""
-        if rate.exempt_paths and rate.exempts_path(normalise_path(exchange.target)):
+        if rate.exempt_paths and rate.exempts(exchange.target):
             return False
         bucket = exchange.downstream.bucket(rate, exchange.client_packed)
         if bucket is None:

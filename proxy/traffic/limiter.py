@@ -23,6 +23,9 @@ _MICROSECONDS: Final = 1_000_000
 _WHOLE_ADDRESS: Final = 128
 # RFC 6052: one translator's clients all share this /96, so the /64 would be the whole IPv4 Internet.
 _NAT64_PREFIX: Final = bytes.fromhex("0064ff9b0000000000000000")
+# RFC 3056: whoever has one IPv4 address has a /48 of these.
+_6TO4_PREFIX: Final = bytes.fromhex("2002")
+_6TO4_LENGTH: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +72,24 @@ class RateLimitStore(Protocol):
         ...
 
 
+def identity_length(packed: bytes, ipv6_prefix: int) -> int:
+    """Tell how many bits of an address name its client: all of IPv4's, `ipv6_prefix` of IPv6's in general."""
+    if len(packed) == 4 or packed.startswith(_NAT64_PREFIX):
+        return 8 * len(packed)
+    return min(ipv6_prefix, _6TO4_LENGTH) if packed.startswith(_6TO4_PREFIX) else ipv6_prefix
+
+
 def client_identity(packed: bytes, ipv6_prefix: int) -> bytes:
-    """Name who shares a bucket: the IPv4 address, or the first `ipv6_prefix` bits of an IPv6 address.
+    """Name who shares a bucket: an address whose bits beyond `identity_length` are zero.
 
     `packed` has 4 or 16 octets; IPv4-mapped addresses have been turned into IPv4 before.
     """
-    if len(packed) == 4 or packed.startswith(_NAT64_PREFIX):
+    length = identity_length(packed, ipv6_prefix)
+    if length == 8 * len(packed):
         return packed
-    if ipv6_prefix == 64:
+    if length == 64:
         return packed[:8] + b"\0\0\0\0\0\0\0\0"
-    kept = -1 << (_WHOLE_ADDRESS - ipv6_prefix)
+    kept = -1 << (_WHOLE_ADDRESS - length)
     return (int.from_bytes(packed, "big") & kept).to_bytes(16, "big")
 
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from proxy.config import schema
 from proxy.traffic.address import Address, address_from_packed
 from proxy.traffic.address_ranges import AddressRanges
-from proxy.traffic.limiter import TokenBucket, bucket_fingerprint, client_identity, scope_key
+from proxy.traffic.limiter import (
+    TokenBucket,
+    bucket_fingerprint,
+    client_identity,
+    identity_length,
+    scope_key,
+)
+from proxy.traffic.readings import readings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,21 +62,25 @@ class RatePolicy:
 
     def client_name(self, address: Address) -> str:
         """Name in logs and lists who shares the bucket: an IPv4 address, or an IPv6 network."""
-        identity = client_identity(address.packed, self.ipv6_prefix)
-        if len(identity) == 4 or self.ipv6_prefix == 128:
+        length = identity_length(address.packed, self.ipv6_prefix)
+        if length == 8 * len(address.packed):
             return address.text
-        return f"{address_from_packed(identity).text}/{self.ipv6_prefix}"
+        identity = client_identity(address.packed, self.ipv6_prefix)
+        return f"{address_from_packed(identity).text}/{length}"
 
-    def exempts_path(self, path: bytes) -> bool:
-        """Tell whether a normalised path lies below an exempt one, at a segment boundary.
+    def exempts(self, target: bytes) -> bool:
+        """Tell whether an origin-form target lies below an exempt path, at a segment boundary.
 
-        What is still odd after normalising is never exempt: an app that decodes once more, or takes
-        `..%2f`, `..;/` or a backslash for a way up, would serve another path than the one that was
-        compared.
+        It has to in all of its readings: an app that decodes once more, or takes `..%2f`, `..;/` or a backslash for
+        a way up, would serve another path than the one that was compared.
         """
-        if not self.exempt_paths or b".." in path or b"%25" in path:
+        if not self.exempt_paths:
             return False
-        return any(
+        paths = readings(target)
+        return paths is not None and all(map(self._exempts_path, paths))
+
+    def _exempts_path(self, path: bytes) -> bool:
+        return b".." not in path and any(
             path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
             for prefix in self.exempt_paths
         )

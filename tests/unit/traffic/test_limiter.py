@@ -55,6 +55,10 @@ def test_a_burst_that_takes_more_than_fifty_days_to_refill_is_refused_with_the_l
         # Behind a NAT64 translator every IPv4 client is one of its own.
         ("64:ff9b::192.0.2.1", 64, "64:ff9b::192.0.2.1"),
         ("64:ff9b:1::192.0.2.1", 64, "64:ff9b:1::"),
+        # With 6to4 one IPv4 address has 65,536 networks of 64 bits.
+        ("2002:c000:201:ffff:1:2:3:4", 64, "2002:c000:201::"),
+        ("2002:c000:201:ffff:1:2:3:4", 128, "2002:c000:201::"),
+        ("2002:c000:201:ffff:1:2:3:4", 32, "2002:c000::"),
     ],
 )
 def test_ipv6_clients_are_limited_by_their_network(address: str, prefix: int, identity: str) -> None:
@@ -65,7 +69,7 @@ def test_ipv6_clients_are_limited_by_their_network(address: str, prefix: int, id
 def test_an_identity_keeps_the_prefix_and_clears_the_rest(prefix: int, packed: bytes) -> None:
     identity = client_identity(packed, prefix)
     number, kept = int.from_bytes(packed, "big"), int.from_bytes(identity, "big")
-    if not packed.startswith(bytes.fromhex("0064ff9b0000000000000000")):
+    if not packed.startswith((bytes.fromhex("0064ff9b0000000000000000"), b"\x20\x02")):
         assert number >> (128 - prefix) == kept >> (128 - prefix)
         assert kept & ((1 << (128 - prefix)) - 1) == 0
 

@@ -83,11 +83,16 @@ def test_exempt_addresses_have_no_bucket() -> None:
         (b"/", False),
         (b"/a/static/", False),
         (b"*", False),
+        (b"/static/100%25.png", True),
+        (b"/static/a;v=1/b.css", True),
+        (b"/static/app.css?next=/../login", True),
+        (b"/x/../static/app.css", True),
+        (b"/STATIC/app.css", False),
     ],
 )
 def test_exempt_paths_count_at_segment_boundaries(path: bytes, exempt: bool) -> None:
-    assert policy(exempt_paths=("/static/", "/img")).exempts_path(path) is exempt
-    assert not policy().exempts_path(path)
+    assert policy(exempt_paths=("/static/", "/img")).exempts(path) is exempt
+    assert not policy().exempts(path)
 
 
 @pytest.mark.parametrize(
@@ -99,14 +104,21 @@ def test_exempt_paths_count_at_segment_boundaries(path: bytes, exempt: bool) -> 
         b"/static/..\\login",
         b"/static/%252e%252e/login",
         b"/static/%252E%252E%252Flogin",
+        b"/static/;/../login",
+        b"/static/%2e%2e;/login",
+        b"/static/x%5c..%5c..%5clogin",
+        b"/static/%c0%ae%c0%ae/login",
+        b"/static%2f..%2flogin",
+        b"//static/login",
+        b"/static;" + b"x" * 600,
     ],
 )
 def test_a_path_that_an_app_may_read_as_another_is_not_exempt(path: bytes) -> None:
-    assert not policy(exempt_paths=("/static/",)).exempts_path(path)
+    assert not policy(exempt_paths=("/static/",)).exempts(path)
 
 
 def test_the_root_as_an_exempt_path_exempts_every_path() -> None:
-    assert policy(exempt_paths=("/",)).exempts_path(b"/anything")
+    assert policy(exempt_paths=("/",)).exempts(b"/anything")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +126,8 @@ def test_the_root_as_an_exempt_path_exempts_every_path() -> None:
     [
         ("192.0.2.1", 64, "192.0.2.1"),
         ("2001:db8:1:2:3::4", 64, "2001:db8:1:2::/64"),
+        ("64:ff9b::c000:201", 64, "64:ff9b::c000:201"),
+        ("2002:c000:201:7::1", 64, "2002:c000:201::/48"),
         ("2001:db8:1:2:3::4", 48, "2001:db8:1::/48"),
         ("2001:db8:1:2:3::4", 128, "2001:db8:1:2:3::4"),
     ],
