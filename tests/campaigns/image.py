@@ -1,9 +1,10 @@
 """Build the container image from the Dockerfile, and try it as a container runtime would run it.
 
-`python -m tests.campaigns.image [--folder FOLDER] [--twice] [BUILDAH OPTIONS]` as root (Debian packages buildah, debootstrap;
-about three minutes, and half of one again with the same folder). There need be no Docker: buildah builds in a chroot,
-on a base that debootstrap makes and that gets the name of the Dockerfile's. Options that are not known here go to
-`buildah bud`: behind a mirror, mount pip's configuration, for example `--volume /etc/pip.conf:/etc/pip.conf:ro`.
+`python -m tests.campaigns.image [--folder FOLDER] [--twice] [BUILDAH OPTIONS]` as root (Debian packages buildah and
+debootstrap; about three minutes, and half of one again with the same folder). There need be no Docker: buildah builds
+what is committed in a chroot, on a base that debootstrap makes and that gets the name of the Dockerfile's. Options that
+are not known here go to `buildah bud`: behind a mirror, mount pip's configuration, for example
+`--volume /etc/pip.conf:/etc/pip.conf:ro`.
 """
 
 import argparse
