@@ -14,7 +14,6 @@ from proxy.admin.certificates_page import certificates_page, diagnosis_page
 from proxy.admin.client import AnswerError, NotRunningError
 from proxy.cli.instance import REFUSED, config_option, expect_ok, file_of, instance_of, json_option
 from proxy.config.errors import UnacceptableError
-from proxy.config.loader import load
 from proxy.config.names import parse_domain
 from proxy.config.schema import Config
 
@@ -121,6 +120,7 @@ def _domain(name: str) -> str:
 
 def _diagnosed_alone(config: str | None, name: str) -> dict[str, Any]:
     # Imported here: without a running instance only.
+    from proxy.config.loader import load
     from proxy.supervisor.certificate_diagnosis import diagnose_alone
     from proxy.supervisor.certificate_wishes import probing_of
 

@@ -34,8 +34,6 @@ from proxy.cli.instance import (
     monitor_of,
 )
 from proxy.config.errors import ConfigError
-from proxy.config.loader import load
-from proxy.config.report import report
 from proxy.errors import ForegateError
 
 _DONE: Final = 0
@@ -116,6 +114,10 @@ def run(config: str | None) -> None:
 @config_option
 def check(config: str | None) -> None:
     """Validate the configuration file and show every fault."""
+    # Imported here, as below: what only asks an instance, such as a health check, should not wait for the parser.
+    from proxy.config.loader import load
+    from proxy.config.report import report
+
     try:
         loaded = load(file_of(config), os.environ)
     except ConfigError as exc:
@@ -133,9 +135,10 @@ def reload(config: str | None) -> None:
     try:
         answer = instance_of(config, _RELOAD_PATIENCE).request("POST", "/api/v1/reload")
     except NotRunningError:
-        load(
-            file_of(config), os.environ
-        )  # a faulty file may have lost the address, and would be refused anyway
+        from proxy.config.loader import load
+
+        # A faulty file may have lost the address, and would be refused anyway.
+        load(file_of(config), os.environ)
         raise
     for fault in lines_of(answer, "faults"):
         click.echo(fault, err=True)

@@ -9,7 +9,7 @@ import click
 
 from proxy.admin.client import Answer, AnswerError, Instance
 from proxy.admin.whereabouts import whereabouts
-from proxy.config.loader import find_config
+from proxy.config.places import find_config
 
 REFUSED: Final = 1  # exit status
 PATIENCE: Final = 10.0  # seconds

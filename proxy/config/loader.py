@@ -7,34 +7,31 @@ fault; only a syntax error stands alone. Lines are looked up at the end, and onl
 report (`positions`).
 """
 
-import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path as FilePath
-from posixpath import dirname, join
+from posixpath import dirname
 from typing import Final
 
 from proxy.config import server_rules, site_rules, tls_rules
 from proxy.config.cautions import CAUTIONS
 from proxy.config.errors import ConfigError, ConfigWarning, Fault
 from proxy.config.files import Lists, unusable_files
-from proxy.config.findings import SMALLEST_FILE, Finding, Path, key_text
+from proxy.config.findings import Finding, Path, key_text
 from proxy.config.interpolation import interpolate
+from proxy.config.places import read_source
 from proxy.config.positions import locate
 from proxy.config.resolution import resolve
 from proxy.config.schema import Config, Network
 from proxy.config.stand_ins import with_stand_ins
 from proxy.config.subject import Subject
-from proxy.config.syntax import LARGEST_FILE, read_document
+from proxy.config.syntax import read_document
 from proxy.config.unbuilt import unbuilt_keys
 from proxy.config.validation import validate
 
 _RULES: Final = (*server_rules.RULES, *tls_rules.RULES, *site_rules.RULES)
-_USUAL_PLACES: Final = ("proxy.toml", "/etc/foregate/proxy.toml")
-_VARIABLE: Final = "FOREGATE_CONFIG"
 _LONGEST_HINT: Final = 1000
 
 
@@ -68,63 +65,10 @@ def load(path: str | FilePath, environ: Mapping[str, str]) -> Loaded:
     Raises ConfigError with every fault.
     """
     absolute = os.path.abspath(path)
-    examination = _Examination(_read(str(path)), str(path), dirname(absolute), environ)
+    examination = _Examination(read_source(str(path)), str(path), dirname(absolute), environ)
     lists: Lists = {}
     examination.refuse(unusable_files(examination.subject, lists))
     return Loaded(examination.subject.config, examination.warnings(), absolute, lists)
-
-
-def find_config(argument: str | None, environ: Mapping[str, str], cwd: FilePath) -> FilePath:
-    """Return the configuration file: as named, else from $FOREGATE_CONFIG, else in one of the usual places.
-
-    Raises ConfigError that tells where it looked.
-    """
-    named = argument or environ.get(_VARIABLE)
-    if named:
-        path = cwd / named
-        if path.exists():
-            return path
-        source = "-c" if argument else f"${_VARIABLE}"
-        raise _unreadable(str(path), "nothing there", f"the file that {source} names", _meant(path))
-    places = [cwd / place for place in _USUAL_PLACES]
-    for place in places:
-        if place.exists():
-            return place
-    looked = " and ".join(str(place) for place in places)
-    hint = f"name one with -c FILE or ${_VARIABLE}; {SMALLEST_FILE}"
-    raise _unreadable("foregate", "no configuration file", f"one at {looked}", hint)
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise _unreadable(path, reason, "a file that can be read", _cure(path, error)) from error
-
-
-def _meant(path: FilePath) -> str:
-    """Guess which file was meant by one that is not there; else say how to begin one."""
-    try:
-        there = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".toml"]
-    except OSError:
-        return f"there is no folder {path.parent}" if not path.parent.exists() else ""
-    near = get_close_matches(path.name, there, n=1)
-    return f"did you mean {path.with_name(near[0])}?" if near else SMALLEST_FILE
-
-
-def _cure(path: str, error: OSError) -> str:
-    match error.errno:
-        case errno.EISDIR:
-            return f"name the file in it, such as {join(path, _USUAL_PLACES[0])}"
-        case errno.EACCES:
-            return f"this is user {os.geteuid()}: let that user read it and pass through the folders above it"
-    return ""
-
-
-def _unreadable(path: str, found: str, expected: str, hint: str = "") -> ConfigError:
-    return ConfigError((Fault(path, None, "", found, expected, hint),))
 
 
 class _Examination:

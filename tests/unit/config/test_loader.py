@@ -1,7 +1,5 @@
 """Any file gives a configuration or faults, never anything else; files are found where they are said to be."""
 
-import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from proxy.config.errors import ConfigError, Fault
-from proxy.config.loader import find_config, load, parse
+from proxy.config.loader import load, parse
 from proxy.config.site_tables import Document, RouteTable, UpstreamTable
 from proxy.config.unknown_keys import table_class
 
@@ -280,67 +278,3 @@ def test_the_documented_hints_are_valid_together() -> None:
     assert config.client_ip.trusted == ("cloudflare",)
     assert [route.path for route in config.sites[0].routes] == ["/socket.io/", ""]
     assert config.sites[0].routes[-1].cache.ttl == 0
-
-
-def test_a_named_file_is_taken(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").touch()
-    (tmp_path / "b.toml").touch()
-    (tmp_path / "proxy.toml").touch()
-    environ = {"FOREGATE_CONFIG": str(tmp_path / "b.toml")}
-    assert find_config("a.toml", environ, tmp_path) == tmp_path / "a.toml"
-    assert find_config(None, environ, tmp_path) == tmp_path / "b.toml"
-    assert find_config(None, {}, tmp_path) == tmp_path / "proxy.toml"
-    assert find_config(None, {"FOREGATE_CONFIG": ""}, tmp_path) == tmp_path / "proxy.toml"
-
-
-def test_a_named_file_that_is_not_there_is_not_replaced_by_another(tmp_path: Path) -> None:
-    (tmp_path / "proxy.toml").touch()
-    with pytest.raises(ConfigError, match=r"gone.toml: found nothing there, .* the file that -c names"):
-        find_config("gone.toml", {}, tmp_path)
-    with pytest.raises(
-        ConfigError, match=r"gone.toml: found nothing there, .* the file that \$FOREGATE_CONFIG names"
-    ):
-        find_config(None, {"FOREGATE_CONFIG": "gone.toml"}, tmp_path)
-
-
-def test_without_any_file_all_places_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "proxy.config.loader._USUAL_PLACES", ("proxy.toml", str(tmp_path / "etc" / "proxy.toml"))
-    )
-    with pytest.raises(ConfigError) as caught:
-        find_config(None, {}, tmp_path)
-    message = str(caught.value)
-    for part in (f"{tmp_path}/proxy.toml", f"{tmp_path}/etc/proxy.toml", "-c FILE", "$FOREGATE_CONFIG"):
-        assert part in message
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "proxy.toml").touch()
-    assert find_config(None, {}, tmp_path) == tmp_path / "etc" / "proxy.toml"
-
-
-@pytest.mark.parametrize(
-    ("named", "hint"),
-    [
-        ("proxi.toml", "did you mean {folder}/proxy.toml?"),
-        ("nothing-like-it", "three lines are enough"),
-        ("gone/proxy.toml", "there is no folder {folder}/gone"),
-    ],
-)
-def test_a_missing_file_says_what_to_do(tmp_path: Path, named: str, hint: str) -> None:
-    (tmp_path / "proxy.toml").touch()
-    with pytest.raises(ConfigError) as caught:
-        find_config(named, {}, tmp_path)
-    assert hint.format(folder=tmp_path) in str(caught.value)
-
-
-def test_a_folder_instead_of_a_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"name the file in it, such as {tmp_path}/proxy.toml"):
-        load(tmp_path, {})
-
-
-def test_a_file_of_somebody_else_says_who_we_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr("builtins.open", refuse)
-    with pytest.raises(ConfigError, match=rf"found permission denied, .* this is user {os.geteuid()}"):
-        load(tmp_path / "proxy.toml", {})

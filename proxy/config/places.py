@@ -1,0 +1,73 @@
+"""Where the configuration file is, and what to do where it is not.
+
+Apart from the loader, so that commands that only need to know the file load nothing of what parses it.
+"""
+
+import errno
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from posixpath import join
+from typing import Final
+
+from proxy.config.errors import ConfigError, Fault
+from proxy.config.findings import SMALLEST_FILE
+from proxy.config.syntax import LARGEST_FILE
+
+_USUAL_PLACES: Final = ("proxy.toml", "/etc/foregate/proxy.toml")
+_VARIABLE: Final = "FOREGATE_CONFIG"
+
+
+def find_config(argument: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
+    """Return the configuration file: as named, else from $FOREGATE_CONFIG, else in one of the usual places.
+
+    Raises ConfigError that tells where it looked.
+    """
+    named = argument or environ.get(_VARIABLE)
+    if named:
+        path = cwd / named
+        if path.exists():
+            return path
+        source = "-c" if argument else f"${_VARIABLE}"
+        raise _unreadable(str(path), "nothing there", f"the file that {source} names", _meant(path))
+    places = [cwd / place for place in _USUAL_PLACES]
+    for place in places:
+        if place.exists():
+            return place
+    looked = " and ".join(str(place) for place in places)
+    hint = f"name one with -c FILE or ${_VARIABLE}; {SMALLEST_FILE}"
+    raise _unreadable("foregate", "no configuration file", f"one at {looked}", hint)
+
+
+def read_source(path: str) -> bytes:
+    """Return a configuration file's octets, up to one more than it may have. Raises ConfigError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _unreadable(path, reason, "a file that can be read", _cure(path, error)) from error
+
+
+def _meant(path: Path) -> str:
+    """Guess which file was meant by one that is not there; else say how to begin one."""
+    try:
+        there = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".toml"]
+    except OSError:
+        return f"there is no folder {path.parent}" if not path.parent.exists() else ""
+    near = get_close_matches(path.name, there, n=1)
+    return f"did you mean {path.with_name(near[0])}?" if near else SMALLEST_FILE
+
+
+def _cure(path: str, error: OSError) -> str:
+    match error.errno:
+        case errno.EISDIR:
+            return f"name the file in it, such as {join(path, _USUAL_PLACES[0])}"
+        case errno.EACCES:
+            return f"this is user {os.geteuid()}: let that user read it and pass through the folders above it"
+    return ""
+
+
+def _unreadable(path: str, found: str, expected: str, hint: str = "") -> ConfigError:
+    return ConfigError((Fault(path, None, "", found, expected, hint),))
