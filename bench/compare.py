@@ -4,183 +4,161 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import json
-import os
-import platform
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from statistics import median
 
-from bench.load import Measurement, measure, probe
+from bench import connections, overload, report
+from bench.load import DRIVERS, Measurement, measure, probe
 from bench.processes import BenchError, working_folder
-from bench.proxies import KINDS, Kind, Proxy, chosen_kinds, running_origin, running_proxy
-from bench.rows import ROWS, Row, chosen_rows
+from bench.proxies import NAMES, Kind, Proxy, chosen_kinds, running_echo, running_origin, running_proxy
+from bench.report import OURS, REFERENCE, Cell, Figures
+from bench.rows import GROUPS, PROMISED, ROWS, Row, chosen_rows
 
-REFERENCE = "nginx"
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What one proxy needed for one row: the median over the rounds, and the spread."""
-
-    row: Row
-    proxy: str
-    runs: tuple[Measurement, ...]
-
-    @property
-    def cpu(self) -> float:
-        """Microseconds of CPU time per request."""
-        return median(run.cpu_per_request for run in self.runs)
-
-    def as_json(self) -> dict[str, object]:
-        """Shape the cell for the JSON file."""
-        return {
-            "row": self.row.name,
-            "proxy": self.proxy,
-            "cpu_microseconds_per_request": round(self.cpu, 3),
-            "cpu_microseconds_per_request_of_each_round": [
-                round(run.cpu_per_request, 3) for run in self.runs
-            ],
-            "requests_per_second": round(median(run.rate for run in self.runs), 1),
-            "requests": sum(run.requests for run in self.runs),
-            "errors": sum(run.errors for run in self.runs),
-            "p50_microseconds": median(run.p50 for run in self.runs),
-            "p99_microseconds": median(run.p99 for run in self.runs),
-            "p999_microseconds": median(run.p999 for run in self.runs),
-        }
+EVERYBODY = ",".join(NAMES)
+CHART = Path(__file__).with_name("figures") / "compare.svg"
+RESULTS = Path(__file__).with_name("figures") / "compare.json"
+IDLE = 10_000
 
 
-def machine() -> dict[str, str]:
-    """Describe where and when the figures were made."""
-    model = "unknown"
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "cpu": model,
-        "cores": str(len(os.sched_getaffinity(0))),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
-
-
-def run(rows: Sequence[Row], kinds: Sequence[Kind], rounds: int, seconds: float) -> list[Cell]:
+def run(
+    rows: Sequence[Row], kinds: Sequence[Kind], rounds: int, seconds: float, driver: str = "wrk"
+) -> list[Cell]:
     """Measure every row with every proxy in turn (A B A B), so that a drift of the machine hits all alike."""
     cells: list[Cell] = []
-    with working_folder() as folder, running_origin(folder) as origin:
-        for row in rows:
-            with contextlib.ExitStack() as stack:
-                proxies = [
-                    stack.enter_context(running_proxy(kind, row.site, folder, origin))
-                    for kind in kinds
-                    if kind.can_do(row)
-                ]
-                for proxy in proxies:
-                    probe(proxy, row)
-                cells.extend(_run_row(row, proxies, rounds, seconds))
-    return cells
+    with working_folder() as folder, running_origin(folder) as origin, running_echo(folder) as echo:
+        ordered = sorted(rows, key=lambda row: (row.site, row.workers))
+        for (site, workers), group in groupby(ordered, key=lambda row: (row.site, row.workers)):
+            same = list(group)
+            able = [kind for kind in kinds if any(kind.can_do(row) for row in same)]
+            app = echo if site == "websocket" else origin
+            with _running(able, site, folder, app, workers) as proxies:
+                for row in same:
+                    chosen = [proxy for proxy in proxies if proxy.kind.can_do(row)]
+                    cells.extend(_run_row(row, chosen, rounds, seconds, driver))
+    order = {row.name: number for number, row in enumerate(rows)}
+    return sorted(cells, key=lambda cell: order[cell.row.name])
 
 
-def _run_row(row: Row, proxies: Sequence[Proxy], rounds: int, seconds: float) -> list[Cell]:
+@contextlib.contextmanager
+def _running(kinds: Sequence[Kind], site: str, folder: Path, app: int, workers: int) -> Iterator[list[Proxy]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(running_proxy(kind, site, folder, app, workers=workers)) for kind in kinds]
+
+
+def _run_row(row: Row, proxies: Sequence[Proxy], rounds: int, seconds: float, driver: str) -> Iterator[Cell]:
     runs: dict[str, list[Measurement]] = {proxy.kind.name: [] for proxy in proxies}
+    for proxy in proxies:
+        probe(proxy, row)
     for number in range(1, rounds + 1):
         for proxy in proxies:
-            found = measure(proxy, row, seconds)
+            found = measure(proxy, row, seconds, driver)
             runs[proxy.kind.name].append(found)
             print(
                 f"  {row.name} round {number} {proxy.kind.name}: {found.cpu_per_request:.1f} µs, "
                 f"{found.rate:.0f}/s, {found.errors} errors",
                 file=sys.stderr,
             )
-    return [Cell(row, name, tuple(measured)) for name, measured in runs.items()]
+    return (Cell(row, name, tuple(measured)) for name, measured in runs.items())
 
 
-def table(cells: Sequence[Cell], versions: dict[str, str]) -> str:
-    """Lay the figures out as a Markdown table with ratios to nginx."""
-    lines = [
-        "| work | proxy | CPU per request | x nginx | must | aim | requests/s | p50 / p99 / p99.9 | errors |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    reference = {cell.row.name: cell.cpu for cell in cells if cell.proxy == REFERENCE}
-    for cell in cells:
-        base = reference.get(cell.row.name)
-        ours = cell.proxy == "foregate"
-        columns = [
-            cell.row.title,
-            f"{cell.proxy} {versions[cell.proxy]}",
-            _microseconds(cell.cpu),
-            f"{cell.cpu / base:.2f}" if base else "",
-            f"≤ {cell.row.must}" if ours and cell.row.must else "",
-            f"≤ {cell.row.aim}" if ours and cell.row.aim else "",
-            f"{median(run.rate for run in cell.runs):.0f}",
-            " / ".join(
-                _microseconds(median(figures))
-                for figures in (
-                    [run.p50 for run in cell.runs],
-                    [run.p99 for run in cell.runs],
-                    [run.p999 for run in cell.runs],
-                )
-            ),
-            str(sum(run.errors for run in cell.runs)),
-        ]
-        lines.append("| " + " | ".join(columns) + " |")
-    return "\n".join(lines)
-
-
-def _microseconds(value: float) -> str:
-    return f"{value:.1f} µs" if value < 1000 else f"{value / 1000:.2f} ms"
-
-
-def missed(cells: Sequence[Cell]) -> list[str]:
-    """Name the rows in which Foregate needs more than it must."""
-    reference = {cell.row.name: cell.cpu for cell in cells if cell.proxy == REFERENCE}
-    return [
-        cell.row.name
-        for cell in cells
-        if cell.proxy == "foregate"
-        and cell.row.must is not None
-        and cell.row.name in reference
-        and cell.cpu > cell.row.must * reference[cell.row.name]
-    ]
+def everything(kinds: Sequence[Kind], rounds: int, seconds: float) -> tuple[Figures, str, dict[str, object]]:
+    """Measure all there is; return the rows' figures, the text of all tables, and what the JSON holds."""
+    about = report.machine()
+    two = [kind for kind in kinds if kind.name in (REFERENCE, OURS)]
+    extra = [row for row in ROWS if row not in PROMISED]
+    cells = [*run(PROMISED, kinds, rounds, seconds), *run(extra, kinds, max(1, rounds - 1), seconds)]
+    count = min(IDLE, connections.most())
+    idle = [connections.measure(kind, count, scheme=scheme) for scheme in connections.SCHEMES for kind in two]
+    steps = overload.run(kinds, max(2.0, seconds))
+    figures, versions = Figures(cells), {kind.name: kind.version() for kind in kinds}
+    text = "\n\n".join(
+        (
+            ", ".join(f"{name} {value}" for name, value in about.items())
+            + "; "
+            + ", ".join(f"{name} {number}" for name, number in versions.items()),
+            f"Above what they must be: {', '.join(figures.missed()) or 'none'}.",
+            report.ratios(figures),
+            "![Foregate's CPU time per request as a multiple of nginx's](figures/compare.svg)",
+            "Idle keep-alive connections:\n\n" + connections.table(idle),
+            "Overload (pass-through, http):\n\n" + overload.table(steps),
+            "Throughput, latency and memory of the same runs:\n\n" + report.details(figures),
+        )
+    )
+    document: dict[str, object] = {
+        "machine": about,
+        "versions": versions,
+        "cells": [cell.as_json() for cell in cells],
+        "idle": [asdict(result) for result in idle],
+        "overload": [asdict(step) for step in steps],
+    }
+    return figures, text, document
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; exit status 1 when something needed is missing, or answers wrongly or not at all."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
-    parser.add_argument("--rows", default="", help="comma-separated: " + ", ".join(row.name for row in ROWS))
-    parser.add_argument("--proxies", default="nginx,foregate", help="comma-separated: " + ", ".join(KINDS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each run; whole seconds")
+    names = ", ".join((*GROUPS, *(row.name for row in ROWS)))
+    parser.add_argument("--rows", default="promised", help=f"comma-separated: {names}")
+    parser.add_argument("--proxies", help=f"comma-separated: {', '.join(NAMES)}")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each run; whole seconds")
+    parser.add_argument("--driver", choices=DRIVERS, default="wrk", help="h2load for rows of like requests")
+    parser.add_argument("--python", default="", help="the Python that Foregate runs under")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--all", action="store_true", help="all rows and proxies, connections, overload")
+    parser.add_argument(
+        "--write", action="store_true", help="with --all: write table, plot and JSON into bench/"
+    )
+    parser.add_argument("--quick", action="store_true", help="one round of a second: to see that it works")
     options = parser.parse_args(arguments)
+    rounds, seconds = (1, 1.0) if options.quick else (options.rounds, options.seconds)
     try:
-        rows, kinds = chosen_rows(options.rows), chosen_kinds(options.proxies)
+        rows = chosen_rows(options.rows)
+        proxies = options.proxies or (EVERYBODY if options.all else f"{REFERENCE},{OURS}")
+        kinds = chosen_kinds(proxies, options.python)
+        if options.all:
+            figures, text, document = everything(kinds, rounds, seconds)
+        else:
+            figures, text, document = _some(rows, kinds, rounds, seconds, options.driver)
     except ValueError as exc:
         parser.error(str(exc))
-    try:
-        cells = run(rows, kinds, options.rounds, options.seconds)
-        versions = {kind.name: kind.version() for kind in kinds}
     except BenchError as exc:
         print(f"bench: {exc}", file=sys.stderr)
         return 1
-    print(table(cells, versions))
-    about = machine()
-    print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
-    if late := missed(cells):
-        print("above what it must be: " + ", ".join(late))
-    broken = [f"{cell.row.name} by {cell.proxy}" for cell in cells if any(run.errors for run in cell.runs)]
-    if broken:
-        print("errors in: " + ", ".join(broken))
+    print(text)
     if options.json:
-        document = {"machine": about, "versions": versions, "cells": [cell.as_json() for cell in cells]}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
+    if options.all and options.write:
+        _write(figures, text, document)
+    broken = [f"{cell.row.name} by {cell.proxy}" for cell in figures.cells if cell.errors]
+    if broken:
+        print("\nerrors in: " + ", ".join(broken))
     return 1 if broken else 0
+
+
+def _some(
+    rows: Sequence[Row], kinds: Sequence[Kind], rounds: int, seconds: float, driver: str
+) -> tuple[Figures, str, dict[str, object]]:
+    about = report.machine()
+    figures = Figures(run(rows, kinds, rounds, seconds, driver))
+    versions = {kind.name: kind.version() for kind in kinds}
+    parts = [report.ratios(figures), report.details(figures)]
+    parts.append(", ".join(f"{name} {value}" for name, value in {**about, **versions}.items()))
+    if missed := figures.missed():
+        parts.append("above what it must be: " + ", ".join(missed))
+    cells = [cell.as_json() for cell in figures.cells]
+    return figures, "\n\n".join(parts), {"machine": about, "versions": versions, "cells": cells}
+
+
+def _write(figures: Figures, text: str, document: dict[str, object]) -> None:
+    """Put the figures where the README shows them."""
+    report.write_between(report.README, "compare", text)
+    CHART.write_text(report.chart(figures))
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import socket
+import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from bench.processes import BenchError, resident_bytes, working_folder
-from bench.proxies import KINDS, Kind, Proxy, chosen_kinds, running_origin, running_proxy
+from bench.processes import BenchError, raise_descriptor_limit, resident_bytes, working_folder
+from bench.proxies import NAMES, Kind, Proxy, chosen_kinds, running_origin, running_proxy
 from bench.rows import HOST
 
 REQUEST = f"GET /small HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n".encode()
-SPARE_DESCRIPTORS = 200
+SPARE_DESCRIPTORS = 100
+SCHEMES = ("http", "https")
+MANY = 10_000
+PROMISED = {"http": ("≤ 3 KB", "≤ 1.5 KB"), "https": ("≤ 24 KB", "≤ 15 KB")}
 WARM_UP = 100  # connections opened and closed first, so that what is allocated once is not counted
 
 
@@ -24,6 +27,7 @@ class Result:
     """Growth of the proxy's resident memory by so many idle connections."""
 
     proxy: str
+    scheme: str
     connections: int
     resident_before: int
     resident_after: int
@@ -34,14 +38,9 @@ class Result:
         return (self.resident_after - self.resident_before) / self.connections / 1024
 
 
-def _descriptors(wanted: int) -> None:
-    """Raise the limit of open descriptors so far that the connections fit; the proxies inherit it."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise BenchError(
-            f"{wanted} descriptors are needed and the hard limit is {hard}; open fewer connections"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def most() -> int:
+    """Say how many connections fit: a worker of Foregate keeps half of its descriptors for connections to apps."""
+    return raise_descriptor_limit() // 2 - SPARE_DESCRIPTORS
 
 
 def _read_answer(connection: socket.socket) -> None:
@@ -66,61 +65,86 @@ def _received(connection: socket.socket) -> bytes:
     return piece
 
 
-def _open(proxy: Proxy, count: int) -> list[socket.socket]:
+def _connector(proxy: Proxy, scheme: str) -> Callable[[], socket.socket]:
+    """Return what opens one connection."""
+    address = ("127.0.0.1", proxy.ports[scheme])
+    if scheme == "http":
+        return lambda: socket.create_connection(address, timeout=10)
+    context = ssl.create_default_context(cafile=str(proxy.server.folder / "certificate.pem"))
+    return lambda: context.wrap_socket(socket.create_connection(address, timeout=10), server_hostname=HOST)
+
+
+def _open(connect: Callable[[], socket.socket], count: int) -> list[socket.socket]:
     """Open connections, each with one request answered on it."""
     connections = []
     for _ in range(count):
-        connection = socket.create_connection(("127.0.0.1", proxy.ports["http"]), timeout=10)
+        connection = connect()
         connections.append(connection)
         connection.sendall(REQUEST)
         _read_answer(connection)
     return connections
 
 
-def measure(kind: Kind, count: int) -> Result:
+def measure(kind: Kind, count: int, *, scheme: str = "http") -> Result:
     """Open the connections one after the other and read the resident memory before and after."""
     with (
         working_folder() as folder,
         running_origin(folder) as origin,
         running_proxy(kind, "pass", folder, origin) as proxy,
     ):
-        for connection in _open(proxy, WARM_UP):
+        connect = _connector(proxy, scheme)
+        for connection in _open(connect, WARM_UP):
             connection.close()
         before = resident_bytes(proxy.server.pid)
-        connections = _open(proxy, count)
+        connections = _open(connect, count)
         after = resident_bytes(proxy.server.pid)
         for connection in connections:
             connection.close()
-        return Result(kind.name, count, before, after)
+        print(
+            f"  {count} idle connections, {scheme}, {kind.name}: {after - before} octets more",
+            file=sys.stderr,
+        )
+        return Result(kind.name, scheme, count, before, after)
+
+
+def table(results: Sequence[Result]) -> str:
+    """Lay the results out, with what is promised."""
+    lines = [
+        "| proxy | idle connections | memory before | after | each | must | aim |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        before, after = result.resident_before / 2**20, result.resident_after / 2**20
+        must, aim = PROMISED[result.scheme] if result.proxy == "foregate" else ("", "")
+        lines.append(
+            f"| {result.proxy} | {result.connections:,} {result.scheme} | {before:.1f} MB | {after:.1f} MB "
+            f"| {result.kilobytes_each:.2f} KB | {must} | {aim} |"
+        )
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; exit status 1 when something needed is missing."""
     parser = argparse.ArgumentParser(prog="python -m bench.connections", description=__doc__)
-    parser.add_argument("--proxies", default="nginx,foregate", help="comma-separated: " + ", ".join(KINDS))
-    parser.add_argument("--connections", type=int, default=8000)
+    parser.add_argument("--proxies", default="nginx,foregate", help="comma-separated: " + ", ".join(NAMES))
+    parser.add_argument("--connections", type=int, help="10,000, or as many as descriptors allow")
+    parser.add_argument("--schemes", default=",".join(SCHEMES), help="comma-separated")
+    parser.add_argument("--python", default="", help="the Python that Foregate runs under")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
+    count = options.connections or min(MANY, most())
     try:
-        kinds = chosen_kinds(options.proxies)
+        if count > most():
+            raise BenchError(f"{count} connections need more descriptors than are allowed; {most()} fit")
+        kinds = chosen_kinds(options.proxies, options.python)
+        schemes = options.schemes.split(",")
+        results = [measure(kind, count, scheme=scheme) for scheme in schemes for kind in kinds]
     except ValueError as exc:
         parser.error(str(exc))
-    try:
-        _descriptors(options.connections + SPARE_DESCRIPTORS)
-        results = [measure(kind, options.connections) for kind in kinds]
     except (BenchError, OSError) as exc:
         print(f"bench: {exc}", file=sys.stderr)
         return 1
-    if options.json:
-        print(json.dumps([asdict(result) for result in results]))
-        return 0
-    print("| proxy | idle connections | memory before | after | each |\n|---|---|---|---|---|")
-    for result in results:
-        before, after = result.resident_before / 2**20, result.resident_after / 2**20
-        print(
-            f"| {result.proxy} | {result.connections} | {before:.1f} MB | {after:.1f} MB "
-            f"| {result.kilobytes_each:.2f} KB |"
-        )
+    print(json.dumps([asdict(result) for result in results]) if options.json else table(results))
     return 0
 
 

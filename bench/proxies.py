@@ -9,21 +9,25 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 from bench.certificates import write_certificate
-from bench.processes import BenchError, Server, free_port
-from bench.rows import HOST, LARGE_BODY, SMALL_BODY, Row
+from bench.interpreter import REPOSITORY, Interpreter, interpreter
+from bench.processes import BenchError, Server, free_port, raise_descriptor_limit
+from bench.rows import HOST, LARGE_BODY, MIDDLE_BODY, SMALL_BODY, Row
 
 CONFIGURATIONS = Path(__file__).parent / "configurations"
+
+SPARE_DESCRIPTORS = 100
 
 # What distinguishes the sites in each configuration, put in the place of @SITE@.
 NGINX_SITES = {
     "pass": "limit_req zone=clients burst=100000 nodelay;",
     "hit": "limit_req zone=clients burst=100000 nodelay; proxy_cache micro;",
     "limited": "limit_req zone=strict;",
+    "websocket": "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 1h;",
 }
 HAPROXY_SITES = {
     "pass": "http-request deny deny_status 429 if { sc_http_req_rate(0) gt 1000000000 }",
@@ -31,32 +35,36 @@ HAPROXY_SITES = {
     "    http-request cache-use micro\n"
     "    http-response cache-store micro",
     "limited": "http-request deny deny_status 429 if { sc_http_req_rate(0) gt 1 }",
+    "websocket": "",
 }
 FOREGATE_SITES = {
     "pass": 'cache = { ttl = "0s" }',
     "hit": "",
     "limited": 'rate_limit = { rate = "1/m", burst = 1 }',
+    "websocket": "",
 }
-CADDY_SITES = {"pass": ""}
+CADDY_SITES = {"pass": "", "websocket": ""}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """How to run one of the compared programs.
 
-    `command` takes the path of the rendered configuration; `sites` maps what it can be to its lines.
+    `command` takes the path of the rendered configuration and the number of workers; `sites` maps what it can be
+    to its lines. `tells_clients_apart` is false where the cache has no cookies in its key.
     """
 
     name: str
     template: str
-    command: Callable[[Path], Sequence[str]]
+    command: Callable[[Path, int], Sequence[str]]
     version: Callable[[], str]
     sites: Mapping[str, str]
-    schemes: frozenset[str]
+    tells_clients_apart: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def can_do(self, row: Row) -> bool:
-        """Say whether the program has the row's site and scheme."""
-        return row.site in self.sites and row.scheme in self.schemes
+        """Say whether the program can do what the row wants."""
+        return row.site in self.sites and (self.tells_clients_apart or row.cookies == 1 or row.site != "hit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,75 +84,64 @@ def _program(name: str) -> str:
     return found
 
 
-def _foregate() -> list[str]:
-    script = Path(sys.executable).with_name("foregate")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "proxy"]
-
-
 def _printed(*command: str) -> str:
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     return (result.stdout + result.stderr).strip().splitlines()[0]
 
 
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind(
-            "nginx",
-            "nginx.conf",
-            lambda path: [_program("nginx"), "-c", str(path), "-p", str(path.parent), "-e", "stderr"],
-            lambda: _printed(_program("nginx"), "-v").rpartition("/")[2],
-            NGINX_SITES,
-            frozenset({"http", "https"}),
-        ),
-        Kind(
-            "foregate",
-            "proxy.toml",
-            lambda path: [*_foregate(), "run", "-c", str(path)],
-            lambda: version("foregate"),
-            FOREGATE_SITES,
-            frozenset({"http", "https"}),
-        ),
-        Kind(
-            "haproxy",
-            "haproxy.cfg",
-            lambda path: [_program("haproxy"), "-W", "-db", "-f", str(path)],
-            lambda: _printed(_program("haproxy"), "-v").split()[2].partition("-")[0],
-            HAPROXY_SITES,
-            frozenset({"http", "https"}),
-        ),
-        Kind(
-            "caddy",
-            "Caddyfile",
-            lambda path: [
-                "/usr/bin/env",
-                "GOMAXPROCS=1",
-                f"HOME={path.parent}",
-                _program("caddy"),
-                "run",
-                "--adapter",
-                "caddyfile",
-                "--config",
-                str(path),
-            ],
-            lambda: _printed(_program("caddy"), "version").split()[0],
-            CADDY_SITES,
-            frozenset({"http", "https"}),
-        ),
+def foregate(python: Interpreter) -> Kind:
+    """Run Foregate from this repository, under some Python."""
+    return Kind(
+        name="foregate",
+        template="proxy.toml",
+        command=lambda path, _: [*python.command("proxy"), "run", "-c", str(path)],
+        version=lambda: f"{version('foregate')}, Python {python.version}",
+        sites=FOREGATE_SITES,
+        environment=python.environment,
     )
-}
 
 
-def chosen_kinds(names: str) -> tuple[Kind, ...]:
-    """Pick proxies by a comma-separated list of names.
+NGINX = Kind(
+    name="nginx",
+    template="nginx.conf",
+    command=lambda path, _: [_program("nginx"), "-c", str(path), "-p", str(path.parent), "-e", "stderr"],
+    version=lambda: _printed(_program("nginx"), "-v").rpartition("/")[2],
+    sites=NGINX_SITES,
+)
+HAPROXY = Kind(
+    name="haproxy",
+    template="haproxy.cfg",
+    command=lambda path, _: [_program("haproxy"), "-W", "-db", "-f", str(path)],
+    version=lambda: _printed(_program("haproxy"), "-v").split()[2].partition("-")[0],
+    sites=HAPROXY_SITES,
+    tells_clients_apart=False,
+)
+CADDY = Kind(
+    name="caddy",
+    template="Caddyfile",
+    command=lambda path, workers: [
+        *("/usr/bin/env", f"GOMAXPROCS={workers}", f"HOME={path.parent}", _program("caddy"), "run"),
+        *("--adapter", "caddyfile", "--config", str(path)),
+    ],
+    version=lambda: _printed(_program("caddy"), "version").split()[0],
+    sites=CADDY_SITES,
+)
+NAMES = ("nginx", "foregate", "haproxy", "caddy")
 
-    Raises ValueError for a name that is not there.
+
+def chosen_kinds(names: str, python: str = "") -> tuple[Kind, ...]:
+    """Pick proxies by a comma-separated list of names; `python` is what Foregate runs under.
+
+    Raises ValueError for a name that is not there, BenchError for a Python that does not work.
     """
     wanted = names.split(",")
-    unknown = [name for name in wanted if name not in KINDS]
+    unknown = [name for name in wanted if name not in NAMES]
     if unknown:
-        raise ValueError(f"no proxy {', '.join(unknown)}; there are {', '.join(KINDS)}")
-    return tuple(KINDS[name] for name in wanted)
+        raise ValueError(f"no proxy {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    kinds = {kind.name: kind for kind in (NGINX, HAPROXY, CADDY)}
+    if "foregate" in wanted:
+        kinds["foregate"] = foregate(interpreter(python))
+    return tuple(kinds[name] for name in wanted)
 
 
 def _render(template: str, target: Path, values: dict[str, str]) -> Path:
@@ -159,9 +156,10 @@ def _render(template: str, target: Path, values: dict[str, str]) -> Path:
 def running_origin(folder: Path) -> Iterator[int]:
     """Run the origin in a folder and yield its port."""
     port = free_port()
-    large = folder / "large"
-    large.write_bytes(b"x" * LARGE_BODY)
-    large.chmod(0o644)
+    for name, length in (("large", LARGE_BODY), ("middle", MIDDLE_BODY)):
+        path = folder / name
+        path.write_bytes(b"x" * length)
+        path.chmod(0o644)
     values = {"FOLDER": str(folder), "ORIGIN": str(port), "SMALL": "x" * SMALL_BODY}
     path = _render("origin.conf", folder / "origin.conf", values)
     server = Server("origin", [_program("nginx"), "-c", str(path), "-p", str(folder), "-e", "stderr"], folder)
@@ -173,11 +171,25 @@ def running_origin(folder: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def running_proxy(kind: Kind, site: str, folder: Path, origin: int) -> Iterator[Proxy]:
-    """Run one proxy in front of the origin, with one site."""
+def running_echo(folder: Path) -> Iterator[int]:
+    """Run the app that echoes WebSocket messages and yield its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "bench.websockets", "serve", str(port)]
+    server = Server("echo", command, folder, {"PYTHONPATH": str(REPOSITORY)})
+    try:
+        server.wait_until_listening(port)
+        yield port
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def running_proxy(kind: Kind, site: str, folder: Path, origin: int, *, workers: int = 1) -> Iterator[Proxy]:
+    """Run one proxy in front of the origin's port, with one site."""
     if not (folder / "key.pem").exists():
         write_certificate(folder, HOST)
     ports = {"http": free_port(), "https": free_port()}
+    descriptors = raise_descriptor_limit()
     values = {
         "FOLDER": str(folder),
         "ORIGIN": str(origin),
@@ -186,11 +198,12 @@ def running_proxy(kind: Kind, site: str, folder: Path, origin: int) -> Iterator[
         "METRICS": str(free_port()),
         "USER": getpass.getuser(),
         "SITE": kind.sites[site],
-        "HTTPS_LISTENERS": f'["127.0.0.1:{ports["https"]}"]' if "https" in kind.schemes else "[]",
-        "TLS_MODE": "files" if "https" in kind.schemes else "off",
+        "WORKERS": str(workers),
+        "DESCRIPTORS": str(descriptors),
+        "HALF_OF_DESCRIPTORS": str(descriptors // 2 - SPARE_DESCRIPTORS),
     }
     path = _render(kind.template, folder / f"{kind.name}-{kind.template}", values)
-    server = Server(kind.name, kind.command(path), folder)
+    server = Server(kind.name, kind.command(path, workers), folder, kind.environment)
     try:
         server.wait_until_listening(ports["http"])
         yield Proxy(kind, server, ports)

@@ -12,7 +12,6 @@ import asyncio
 import gc
 import socket
 import ssl
-from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ from typing import Any, Self, TypeVar
 import uvloop
 
 from bench.certificates import write_certificate
+from bench.quiet import AppTransport, QuietTransport, TlsClient
 from proxy.config.loader import parse
 from proxy.control.messages import Configure
 from proxy.supervisor.shared_regions import SharedRegions
@@ -37,9 +37,7 @@ from proxy.worker.plane import Plane, Surroundings, data_plane
 
 _T = TypeVar("_T")
 HOST = "localhost"
-PEER = ("192.0.2.1", 40000)
 HANDSHAKE_ROUNDS = 10
-WRITES_KEPT = 8
 
 CONFIGURATION = """
 [server]
@@ -70,73 +68,6 @@ upstream = "http://127.0.0.1:9"
 """
 
 
-class QuietTransport:
-    """A client's connection: keeps the last few writes, and tells who was closed."""
-
-    def __init__(self, closed: list[QuietTransport]) -> None:
-        self.sent: deque[Any] = deque(maxlen=WRITES_KEPT)
-        self.protocol: Any = None
-        # The deque's own method: the cheapest call there is, since it counts as the worker's.
-        self.write = self.writelines = self.sent.append
-        self._closed = closed
-        self._closing = False
-
-    def taken(self) -> bytes:
-        """Take what was written."""
-        pieces = [piece if isinstance(piece, bytes) else b"".join(piece) for piece in self.sent]
-        self.sent.clear()
-        return b"".join(pieces)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Tell the client's address, and nothing else."""
-        return PEER if name == "peername" else default
-
-    def is_closing(self) -> bool:
-        """Say whether it was closed."""
-        return self._closing
-
-    def close(self) -> None:
-        """Let the loss of the connection be reported after the turn."""
-        if not self._closing:
-            self._closing = True
-            self._closed.append(self)
-
-    abort = close
-
-    def can_write_eof(self) -> bool:
-        """Say yes, as TCP does."""
-        return True
-
-    def write_eof(self) -> None:
-        """Send nothing."""
-
-    def get_write_buffer_size(self) -> int:
-        """Say that everything was taken at once."""
-        return 0
-
-    def pause_reading(self) -> None:
-        """Nothing arrives by itself."""
-
-    resume_reading = pause_reading
-
-    def set_protocol(self, protocol: Any) -> None:
-        """Hand what arrives to somebody else from now on."""
-        self.protocol = protocol
-
-
-class AppTransport(QuietTransport):
-    """A connection to the app: every write is a request that waits for its answer."""
-
-    def __init__(self, asked: list[AppTransport], closed: list[QuietTransport]) -> None:
-        super().__init__(closed)
-        self._asked = asked
-        self.write = self._ask
-
-    def _ask(self, octets: Any) -> None:
-        self.sent.append(octets)
-        self._asked.append(self)
-
-
 class ReplayLoop(uvloop.Loop):
     """An event loop whose servers never listen and whose connections lead to no host."""
 
@@ -156,33 +87,6 @@ class ReplayLoop(uvloop.Loop):
         transport.protocol = protocol_factory()
         transport.protocol.connection_made(transport)
         return transport, transport.protocol
-
-
-class TlsClient:
-    """The client's side of TLS, in memory."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=HOST)
-
-    def greet(self, answer: bytes) -> tuple[bytes, bool]:
-        """Go on with the handshake; return what the server is to get next, and whether this side is through."""
-        self._incoming.write(answer)
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            return self._outgoing.read(), False
-        return self._outgoing.read(), True
-
-    def encrypt(self, octets: bytes) -> bytes:
-        """Make the records of a request."""
-        self._tls.write(octets)
-        return self._outgoing.read()
-
-    def decrypt(self, octets: bytes) -> bytes:
-        """Read what the server has sent; its session tickets come along."""
-        self._incoming.write(octets)
-        return self._tls.read(1 << 20)
 
 
 class Client:
@@ -276,7 +180,7 @@ class Worker:
         client = None
         if tls:
             context = ssl.create_default_context(cafile=str(self._folder / "certificate.pem"))
-            client = TlsClient(context)
+            client = TlsClient(context, HOST)
             await self._shake_hands(transport, client)
         return Client(transport, client)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.replay import Client, QuietTransport, Worker
+from bench.quiet import QuietTransport
+from bench.replay import Client, Worker
 from proxy.http1.body import ChunkedDecoder
 from proxy.http1.request import parse_request_fields, parse_request_line
 from proxy.http1.response import parse_response_fields, parse_status_line

@@ -5,21 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from bench.compare import Cell, main, missed, table
+from bench.compare import main
 from bench.load import Measurement
-from bench.rows import ROWS, chosen_rows
+from bench.processes import BenchError
+from bench.report import Cell, Figures, chart, details, ratios, write_between
+from bench.rows import GROUPS, ROWS, chosen_rows
 
 
-def _cell(proxy: str, cpu: float, *, row: str = "pass-http") -> Cell:
-    run = Measurement(requests=1000, seconds=1.0, cpu=cpu, errors=0, p50=500, p99=2000, p999=3000)
+def _cell(proxy: str, cpu: float, *, row: str = "pass-http", errors: int = 0) -> Cell:
+    run = Measurement(
+        requests=1000, seconds=1.0, cpu=cpu, errors=errors, p50=500, p99=2000, p999=3000, resident=2**20
+    )
     return Cell(chosen_rows(row)[0], proxy, (run,))
 
 
 def test_short_run_writes_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = tmp_path / "figures.json"
-    rows = "hit-http,hit-https,pass-http,new-https,limited-http"
-    options = ["--rows", rows, "--rounds", "1", "--seconds", "1", "--json", str(figures)]
-    status = main(options)
+    rows = "pass-cookies,new-https,upload-100k,websocket"
+    status = main(["--rows", rows, "--quick", "--json", str(figures)])
     printed = capsys.readouterr()
     assert status == 0, printed.out + printed.err
     cells = json.loads(figures.read_text())["cells"]
@@ -28,18 +31,33 @@ def test_short_run_writes_every_figure(tmp_path: Path, capsys: pytest.CaptureFix
     for cell in cells:
         assert cell["requests"] > 0
         assert cell["errors"] == 0
-    assert "pass-through, http" in printed.out
+        assert cell["resident_octets"] > 0
+    assert "WebSocket message" in printed.out
 
 
 def test_ratio_is_to_nginx_and_what_is_above_must_is_named() -> None:
-    cells = [_cell("nginx", 0.020), _cell("foregate", 0.040)]
-    assert "| 40.0 µs | 2.00 | ≤ 1.6 |" in table(cells, {"nginx": "1.22.1", "foregate": "0.1.0"})
-    assert missed(cells) == ["pass-http"]
-    assert missed([_cell("nginx", 0.020), _cell("foregate", 0.030)]) == []
+    figures = Figures([_cell("nginx", 0.020), _cell("foregate", 0.040), _cell("caddy", 0.080)])
+    line = "| pass-through, http | 20.0 µs | 40.0 µs | **2.00** | ≤ 1.6 | ≤ 1.0 | 80.0 µs | 0.50 |"
+    assert line in ratios(figures)
+    assert figures.missed() == ["pass-http"]
+    assert Figures([_cell("nginx", 0.020), _cell("foregate", 0.030)]).missed() == []
+
+
+def test_hits_stand_beside_what_caddy_passes_through() -> None:
+    figures = Figures([_cell("foregate", 0.020, row="hit-http"), _cell("caddy", 0.080)])
+    assert figures.ratio(chosen_rows("hit-http")[0], "caddy") == 0.25
 
 
 def test_without_the_reference_nothing_is_claimed() -> None:
-    assert missed([_cell("foregate", 9.0)]) == []
+    figures = Figures([_cell("foregate", 9.0)])
+    assert figures.missed() == []
+    assert "<rect" in chart(figures)
+    assert "| pass-through, http |  | 9.00 ms |  |" in ratios(figures)
+
+
+def test_details_have_rates_memory_and_errors() -> None:
+    line = "| pass-through, http | nginx | 1000 | 500.0 µs / 2.00 ms / 3.00 ms | 1 MB | 7 |"
+    assert line in details(Figures([_cell("nginx", 0.02, errors=7)]))
 
 
 def test_unknown_names_are_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,5 +69,24 @@ def test_unknown_names_are_refused_with_those_there_are(capsys: pytest.CaptureFi
     assert "no proxy squid; there are nginx, foregate" in capsys.readouterr().err
 
 
+def test_python_that_does_not_work_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--python", "/nowhere/python"]) == 1
+    assert "/nowhere/python cannot be run: No such file" in capsys.readouterr().err
+
+
 def test_rows_have_names_of_their_own() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
+    assert chosen_rows("promised") == GROUPS["promised"]
+    assert chosen_rows("") == ROWS
+    assert {row.workers for row in chosen_rows("two-workers")} == {2}
+
+
+def test_text_goes_between_its_markers(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- compare: begin -->\nold\n<!-- compare: end -->\nafter\n")
+    write_between(page, "compare", "| new |\n")
+    assert page.read_text() == (
+        "before\n<!-- compare: begin -->\n\n| new |\n\n<!-- compare: end -->\nafter\n"
+    )
+    with pytest.raises(BenchError, match="scale: begin"):
+        write_between(page, "scale", "")

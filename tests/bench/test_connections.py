@@ -4,19 +4,29 @@ import json
 
 import pytest
 
-from bench.connections import Result, main
+from bench.connections import Result, main, table
 
 
 def test_few_connections_to_each(capsys: pytest.CaptureFixture[str]) -> None:
-    status = main(["--connections", "50", "--json"])
+    status = main(["--connections", "50", "--schemes", "https", "--json"])
     printed = capsys.readouterr()
     assert status == 0, printed.err
     results = json.loads(printed.out)
-    assert [result["proxy"] for result in results] == ["nginx", "foregate"]
+    assert [(result["proxy"], result["scheme"]) for result in results] == [
+        ("nginx", "https"),
+        ("foregate", "https"),
+    ]
     for result in results:
         assert result["resident_before"] > 0
         assert result["resident_after"] > 0
 
 
 def test_growth_is_divided_by_connections() -> None:
-    assert Result("nginx", 8000, 10 * 2**20, 10 * 2**20 + 8000 * 3 * 1024).kilobytes_each == 3.0
+    result = Result("foregate", "http", 8000, 10 * 2**20, 10 * 2**20 + 8000 * 3 * 1024)
+    assert result.kilobytes_each == 3.0
+    assert "| foregate | 8,000 http | 10.0 MB | 33.4 MB | 3.00 KB | ≤ 3 KB | ≤ 1.5 KB |" in table([result])
+
+
+def test_more_connections_than_descriptors_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--connections", "10000000"]) == 1
+    assert "need more descriptors than are allowed" in capsys.readouterr().err
