@@ -87,23 +87,11 @@ def _content(status: int, detail: str, request_id: bytes, *, html: bool) -> tupl
     return b"Content-Type: %s\r\nCache-Control: no-store\r\n" % content_type, content
 
 
-def rate_limit_lines(policy: bytes, seconds: int) -> bytes:
-    """Write what a 429 says about the limit; `policy` is the value of RateLimit-Policy.
-
-    RFC 9110 section 10.2.3; draft-ietf-httpapi-ratelimit-headers-10.
-    """
-    return b'RateLimit-Policy: %s\r\nRetry-After: %d\r\nRateLimit: "default";r=0;t=%d\r\n' % (
-        policy,
-        seconds,
-        seconds,
-    )
-
-
 class TooManyRequests:
     """The answer to requests over one rate limit, without what varies between them.
 
-    `lines` takes the request's id, twice the seconds to wait, the size of the content and the date; `content` takes
-    the request's id.
+    `start` are the status line and field lines; `lines` takes the request's id and twice the seconds to wait,
+    `content` the id (RFC 9110 section 10.2.3; draft-ietf-httpapi-ratelimit-headers-10).
     """
 
     __slots__ = ("content", "lines", "start")
@@ -113,10 +101,7 @@ class TooManyRequests:
         self.content = content.replace(b"%", b"%%").replace(b"@", b"%s")
         head = b"%s%sProxy-Status: foregate; error=%s\r\nRateLimit-Policy: %s\r\n"
         self.start = head % (status_line(429), block, DENIED.encode(), policy)
-        self.lines = (
-            b'X-Request-ID: %s\r\nRetry-After: %d\r\nRateLimit: "default";r=0;t=%d\r\n'
-            b"Content-Length: %d\r\nDate: %s\r\n"
-        )
+        self.lines = b'X-Request-ID: %s\r\nRetry-After: %d\r\nRateLimit: "default";r=0;t=%d\r\n'
 
 
 def redirect(status: int, location: bytes, extra: bytes = b"") -> Answer:

@@ -4,9 +4,7 @@ A flood consists of requests that end here, so each of them has to cost less tha
 the answer is prepared, and clients are named and logged once, not once a request.
 """
 
-import time
 from collections.abc import Callable, Sequence
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from proxy import answers
@@ -51,8 +49,6 @@ class LimitGate:
 
     __slots__ = (
         "_buckets",
-        "_date",
-        "_date_second",
         "_pipeline",
         "_prepared",
         "_store",
@@ -74,8 +70,6 @@ class LimitGate:
         self._told: Sequence[LimitedClient] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._prepared: dict[tuple[RatePolicy, bool], answers.TooManyRequests] = {}
-        self._date_second = 0
-        self._date = b""
 
     def refuses(self, exchange: Exchange, site: SiteRuntime, rate: RatePolicy) -> bool:
         """Take a token from the client's bucket; where there is none, answer 429 and keep the connection open."""
@@ -98,22 +92,16 @@ class LimitGate:
         return True
 
     def _answer(self, exchange: Exchange, rate: RatePolicy, seconds: int) -> None:
-        if not exchange.complete or exchange.method == b"HEAD":
-            extra = answers.rate_limit_lines(rate.policy_value, seconds)
-            self._pipeline.refuse(exchange, 429, answers.TOO_MANY, proxy_status=answers.DENIED, extra=extra)
-            return
         exchange.error = answers.DENIED
         prepared = exchange.fields.derived.get(rate)
         if not isinstance(prepared, answers.TooManyRequests):
             prepared = exchange.fields.derived[rate] = self._prepare(exchange, rate)
-        now = int(time.time())
-        if now != self._date_second:
-            self._date_second = now
-            self._date = formatdate(now, usegmt=True).encode()
         request_id = self._pipeline.request_id(exchange)
         content = prepared.content % request_id
-        lines = prepared.lines % (request_id, seconds, seconds, len(content), self._date)
-        exchange.downstream.respond_stored(429, prepared.start, lines, content)
+        lines = prepared.lines % (request_id, seconds, seconds)
+        exchange.downstream.respond(
+            prepared.start, 429, lines, len(content), content, complete=True, has_date=False
+        )
 
     def _prepare(self, exchange: Exchange, rate: RatePolicy) -> answers.TooManyRequests:
         """Return the answer that all field sections of one taste share, so that inventing some costs no memory."""

@@ -155,6 +155,31 @@ async def test_clients_behind_one_listed_peer_have_a_bucket_each(play: Play) -> 
     assert statuses == [308, 308, 429, 308, 429]
 
 
+async def test_all_addresses_of_a_network_share_a_bucket(play: Play) -> None:
+    """And so do all spellings of an address."""
+    await play.start(
+        server=LISTED, site='redirect = "https://new.test"\nrate_limit = {rate = "1/h", burst = 1}\n'
+    )
+    statuses = []
+    for source in (
+        b"2001:db8:0:1::1",
+        b"2001:db8:0:1:ffff::2",
+        b"2001:DB8::1:0:0:0:1",
+        b"2001:db8:0:2::1",
+        b"2002:c633:6407::1",
+        b"2002:c633:6407:ffff::1",
+        b"::ffff:198.51.100.7",
+        b"::ffff:c633:6407",
+    ):
+        client = await play.client()
+        await client.send_octets(b"PROXY TCP6 %s ::1 1 80\r\n%s\r\n" % (source, GET))
+        statuses.append((await client.response()).status)
+    client = await play.client()
+    await client.send_octets(V1 + GET + b"\r\n")
+    statuses.append((await client.response()).status)
+    assert statuses == [308, 429, 429, 308, 308, 429, 308, 429, 429]
+
+
 async def test_whom_the_header_names_may_be_a_trusted_proxy(play: Play) -> None:
     await play.start(server=LISTED, client_ip='trusted = ["198.51.100.7"]')
     request = await asked(play, V1 + GET + b"X-Forwarded-For: 203.0.113.1, 203.0.113.9\r\n\r\n")
