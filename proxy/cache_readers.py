@@ -1,9 +1,14 @@
 """Who gets a fetch's response as it comes: the client that began it, and those who read along."""
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.caching.conditional import is_not_modified
 from proxy.caching.outcomes import Forward, Outcome, forwarded_lines
+from proxy.caching.record import pairs_of
+from proxy.caching.rendering import block_of_304
 from proxy.exchange import Exchange
+from proxy.http1.writer import status_line
 
 if TYPE_CHECKING:
     from proxy.cache_kept import Kept
@@ -72,6 +77,8 @@ class Readers:
         """Send another the head and what has come so far, and the rest as it comes."""
         self._others[waiter] = None
         self.send_head(waiter, Outcome.COLLAPSED)
+        if waiter not in self._others:
+            return
         for content in self._kept.content:
             waiter.exchange.downstream.send_content(content)
 
@@ -82,6 +89,11 @@ class Readers:
         if waiter.is_silent or self.head is None:
             return
         line, status, block, length, has_date = self.head
+        if self._is_not_modified(waiter, self.head):
+            line, status, block, length, content = status_line(304), 304, block_of_304(block), -1, b""
+            if not complete:
+                self._has_enough(waiter)
+            complete = True
         exchange = waiter.exchange
         exchange.cache_outcome = outcome
         self.tell_of_upstream(exchange)
@@ -94,6 +106,24 @@ class Readers:
         exchange.downstream.respond(
             line, status, block, length, content, complete=complete, has_date=has_date
         )
+
+    def _is_not_modified(self, waiter: "Waiter", head: Head) -> bool:
+        """Say whether a reader has what is being stored already; its conditions were not sent along."""
+        identity = waiter.cached.identity
+        if identity.is_plain or head.status != 200 or not self._kept.is_storing:
+            return False
+        return is_not_modified(identity.pairs, pairs_of(head.block), time.time())
+
+    def _has_enough(self, waiter: "Waiter") -> None:
+        """Send a reader nothing more; for the lead the rest is still fetched, to be stored."""
+        waits, flight = waiter.waits, waiter.flight
+        waiter.settle()
+        if waiter is self.lead:
+            waiter.is_silent = True
+            return
+        self._others.pop(waiter, None)
+        if waits is not None and flight is not None:
+            waits.flights.leave(flight, waiter)
 
     def send_content(self, content: bytes) -> None:
         """Send all readers the next octets."""

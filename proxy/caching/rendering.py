@@ -72,7 +72,7 @@ def shape(stored: Stored, prefix: bytes, method: bytes, identity: Identity, now:
     if not identity.is_plain and stored.status == 200:
         request, response = identity.pairs, stored.pairs
         if is_not_modified(request, response, now):
-            return Shaped(304, prefix_of(304, b"", _block_of_304(stored.block), 0), b"")
+            return Shaped(304, prefix_of(304, b"", block_of_304(stored.block), 0), b"")
         ranges = field_values(request, b"range")
         if is_get and ranges and _takes_ranges(response) and if_range_holds(request, response, now):
             partial = _partial(stored, b",".join(ranges))
@@ -85,7 +85,8 @@ def _takes_ranges(response: tuple[tuple[bytes, bytes], ...]) -> bool:
     return all(value.strip().lower() != b"none" for value in field_values(response, b"accept-ranges"))
 
 
-def _block_of_304(block: bytes) -> bytes:
+def block_of_304(block: bytes) -> bytes:
+    """Return the field lines of a 304 that stands for a response with these."""
     lines = (line for line in block.split(b"\r\n") if line)
     return b"".join(
         [line + b"\r\n" for line in lines if line.partition(b":")[0].lower() not in _ABOUT_CONTENT]
@@ -101,7 +102,7 @@ def _partial(stored: Stored, value: bytes) -> Shaped | Reason | None:
     if selected is RangeVerdict.SEVERAL:
         return Reason.RANGE
     if isinstance(selected, RangeVerdict):
-        block = b"%bContent-Range: bytes */%d\r\n" % (_block_of_304(stored.block), length)
+        block = b"%bContent-Range: bytes */%d\r\n" % (block_of_304(stored.block), length)
         return Shaped(416, prefix_of(416, b"", block, 0), b"")
     first, end = selected
     block = b"%bContent-Range: bytes %d-%d/%d\r\n" % (stored.block, first, end - 1, length)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from proxy.config.schema import Cache
-from tests.fakes.cache_world import Client, Forward, World
+from tests.fakes.cache_peers import Client, Forward
+from tests.fakes.cache_world import World
 
 SEEDS = int(os.environ.get("FOREGATE_SIM_SEEDS", "25"))
 STEPS = 1500
@@ -38,7 +39,8 @@ class Session:
         method = b"HEAD" if random_.random() < 0.05 else b"GET"
         if random_.random() < 0.2:
             self.client.then = self.checked_and_on
-        self.client.ask(target, method=method, cookie=user, language=language)
+        has_it = b'If-None-Match: "%d"\r\n' % self.sim.floor[user] if random_.random() < 0.2 else b""
+        self.client.ask(target, method=method, cookie=user, language=language, fields=has_it)
 
     def checked_and_on(self) -> None:
         """Ask the next thing in the same moment, as a client with several requests in one packet."""

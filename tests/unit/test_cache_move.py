@@ -12,7 +12,9 @@ from proxy.caching.store import CacheDescriptors, Store, create_cache
 from proxy.exchange import Exchange
 from proxy.http1.request import parse_request_fields
 from tests.fakes.cache import ANYBODY, BASE, SECRET, START, fill
-from tests.fakes.cache_world import ORIGIN, Loop, Site
+from tests.fakes.cache_peers import ORIGIN
+from tests.fakes.cache_world import Site
+from tests.fakes.hand_loop import Loop
 
 FIELDS = b"Host: app.example.com\r\n"
 STEPS = 3
