@@ -35,8 +35,8 @@ SHARES: Final = {
     "limited": 1,
     "talkers": 3,
 }
-#: Allowed growth of a process between the first and the last third of its life, in octets and descriptors. Shared memory
-#: is touched little by little, up to its fixed size.
+#: Allowed growth of a process between the first and the last third of its life, in octets and descriptors. Shared
+#: memory is touched little by little, up to its fixed size.
 MEMORY: Final = 4 * 1024 * 1024
 SHARED: Final = 16 * 1024 * 1024
 DESCRIPTORS: Final = 24
@@ -94,9 +94,8 @@ class Samples:
         if third < 3:
             return None
         early, late = rows[:third], rows[-third:]
-        own, shared = (
-            sum(row[at] for row in late) // third - sum(row[at] for row in early) // third for at in (1, 2)
-        )
+        own = sum(row[1] for row in late) // third - sum(row[1] for row in early) // third
+        shared = sum(row[2] for row in late) // third - sum(row[2] for row in early) // third
         return own, shared, min(row[3] for row in late) - min(row[3] for row in early)
 
 
@@ -136,14 +135,14 @@ class Trouble:
         await asyncio.sleep(1.0)
         await self._app.start()
 
-    async def run(self, pause: float) -> None:
-        """Break something now and then."""
+    async def run(self, pause: float, *, stops: bool) -> None:
+        """Break something now and then; `stops` when there is time to find out that a worker was stopped."""
         deeds: tuple[Callable[[], Awaitable[None]], ...] = (
             self.reload,
             self.outage,
             self.kill,
             self.reload,
-            self.stop,
+            self.stop if stops else self.reload,
             self.outage,
         )
         number = 0
@@ -208,7 +207,7 @@ class Campaign:
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._clients):
                 tasks.create_task(soak.run(kinds[number * len(kinds) // self._clients]))
-            breaking = tasks.create_task(trouble.run(min(30.0, self._seconds / 8)))
+            breaking = tasks.create_task(trouble.run(min(30.0, self._seconds / 8), stops=self._seconds >= 60))
             ends = time.monotonic() + self._seconds
             while (now := time.monotonic()) < ends:
                 with suppress(OSError, ValueError):

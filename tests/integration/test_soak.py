@@ -6,6 +6,6 @@ from tests.campaigns.soak import Campaign
 
 
 async def test_some_seconds_of_everything_at_once(tmp_path: Path) -> None:
-    campaign = Campaign(3.0, 14, 1, tmp_path)
+    campaign = Campaign(2.0, 14, 1, tmp_path)
     await campaign.run()
     assert campaign.wrong == []
