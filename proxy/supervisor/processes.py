@@ -29,6 +29,7 @@ _log = process_log.logger("supervisor")
 CONTROL_DESCRIPTOR: Final = 3  # where a worker finds its end of the control channel
 _FIRST_FREE: Final = 10
 _LAST_STANDARD: Final = 2
+_EARLIER: Final = 300  # of 1,000, which is all memory
 _RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 # A worker faces the network: it gets what it needs to run, not the secrets that the environment may hold.
@@ -70,9 +71,11 @@ class Children:
         inherited = _moved_up(channel.fileno())
         places = [(os.POSIX_SPAWN_DUP2, inherited, CONTROL_DESCRIPTOR)]
         try:
-            return self.spawn(command, child_environment(os.environ), places, on_exit)
+            pid = self.spawn(command, child_environment(os.environ), places, on_exit)
         finally:
             os.close(inherited)
+        _let_go_first(pid)
+        return pid
 
     def spawn(
         self,
@@ -187,6 +190,13 @@ def resident_bytes(pid: int) -> int:
     except OSError:
         return 0
     return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _let_go_first(pid: int) -> None:
+    """Let the kernel, when memory runs out, end a worker rather than the supervisor, which can replace it."""
+    with suppress(OSError):
+        own = int(Path("/proc/self/oom_score_adj").read_text(encoding="ascii"))
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(min(1000, own + _EARLIER)), encoding="ascii")
 
 
 def _moved_up(descriptor: int) -> int:

@@ -12,8 +12,6 @@ import ctypes
 import gc
 import signal
 import socket
-from contextlib import suppress
-from pathlib import Path
 from typing import Final, assert_never
 
 import uvloop
@@ -33,8 +31,6 @@ _log = process_log.logger("worker")
 _DONE: Final = 0
 _FAILED: Final = 1
 _PR_SET_DUMPABLE: Final = 4
-_OUT_OF_MEMORY: Final = Path("/proc/self/oom_score_adj")
-_EARLIER: Final = 300  # of 1,000, which is all memory
 
 
 class Worker:
@@ -229,7 +225,6 @@ class Worker:
 def serve(descriptor: int, make_plane: PlaneFactory) -> int:
     """Run a worker whose end of the control channel is `descriptor`; return its exit status."""
     process_log.configure("json", "info")
-    _give_way()
     _hide_memory()
     end = socket.socket(fileno=descriptor)
     end.set_inheritable(False)
@@ -245,13 +240,6 @@ def serve(descriptor: int, make_plane: PlaneFactory) -> int:
     except Exception:
         _log.exception("the worker failed")
     return _FAILED
-
-
-def _give_way() -> None:
-    """Let the kernel, when memory runs out, end a worker rather than the supervisor, which replaces it."""
-    with suppress(OSError):
-        own = int(_OUT_OF_MEMORY.read_text(encoding="ascii"))
-        _OUT_OF_MEMORY.write_text(str(min(1000, own + _EARLIER)), encoding="ascii")
 
 
 def _hide_memory() -> None:

@@ -70,6 +70,26 @@ async def test_a_child_gets_no_other_descriptor_and_no_input(children: Children)
     assert sent == b"(['0', '1', '2', '3'], '/dev/null')"
 
 
+SCORE = """
+import os
+scores = [int(open(f"/proc/{pid}/oom_score_adj").read()) for pid in ("self", os.getppid())]
+os.write(3, b"%d %d" % (scores[0], min(1000, scores[1] + 300)))
+"""
+
+
+async def test_a_child_goes_first_when_memory_runs_out(children: Children) -> None:
+    waiting = "import os, sys; os.read(3, 1)\n" + SCORE
+    ours, theirs = channel_pair()
+    ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+    with ours, theirs:
+        children.start((sys.executable, "-c", waiting), theirs, ended.set_result)
+        ours.send(b"x")
+        async with asyncio.timeout(30):
+            await ended
+        own, wanted = ours.recv(100).split()
+    assert own == wanted
+
+
 SIGNALS = """
 import os, signal
 os.write(3, repr((signal.getsignal(signal.SIGTERM), os.getpgid(0) == os.getpid())).encode())
