@@ -21,6 +21,7 @@ from typing import Final
 from proxy.demo.errors import DemoError
 from proxy.demo.ports import free_ports
 
+_HOST: Final = "127.0.0.1"  # "localhost" need not resolve on a minimal system
 _COMMANDS: Final = ("pebble", "pebble-challtestsrv")
 _READY_WITHIN: Final = 10.0  # seconds
 _LOOK: Final = 0.02  # seconds
@@ -72,7 +73,7 @@ def running_pebble(folder: Path, challenge_port: int) -> Iterator[TestCa]:
         ]
         for awaited in (dns_management, port, management):
             _await(awaited, started, folder / _LOG)
-        yield TestCa(f"https://localhost:{port}/dir", ca_file, _root(management, ca_file))
+        yield TestCa(f"https://{_HOST}:{port}/dir", ca_file, _root(management, ca_file))
 
 
 def _own_https(folder: Path) -> Path:
@@ -82,7 +83,7 @@ def _own_https(folder: Path) -> Path:
     from autocert.storage import Storage
 
     issuer = LocalCa(Storage(folder))
-    made = issuer.issue(("localhost",), "p256", time.time())
+    made = issuer.issue((_HOST,), "p256", time.time())
     (folder / "https.pem").write_bytes(made.chain_pem)
     (folder / "https.key").write_bytes(made.key_pem)
     return issuer.root_path
@@ -90,7 +91,7 @@ def _own_https(folder: Path) -> Path:
 
 def _root(management: int, ca_file: Path) -> str:
     """Ask for the root of the certificates that it issues."""
-    url = f"https://localhost:{management}/roots/0"
+    url = f"https://{_HOST}:{management}/roots/0"
     try:
         with urllib.request.urlopen(url, context=ssl.create_default_context(cafile=str(ca_file))) as reply:
             content: bytes = reply.read()

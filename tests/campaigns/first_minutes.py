@@ -72,7 +72,7 @@ class FreshSystem:
     """A minimal Debian in a folder, as it is after an installation; whatever changes is kept apart and thrown away."""
 
     def __init__(self, folder: Path, changes: Path) -> None:
-        self._base = folder / "base"
+        self._base = folder / f"base-{SUITE}"
         self.root = changes / "root"
         self._changes = changes
 
@@ -89,6 +89,7 @@ class FreshSystem:
         mount("-t", "proc", "proc", str(self.root / "proc"))
         mount("--rbind", "/dev", str(self.root / "dev"))
         shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
+        (self.root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as an installer does
         for lent in mounts:
             source, _, target = lent.partition(":")
             place = self.root / target.lstrip("/")

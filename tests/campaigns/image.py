@@ -1,10 +1,10 @@
 """Build the container image from the Dockerfile, and try it as a container runtime would run it.
 
-`python -m tests.campaigns.image [--folder FOLDER] [--twice] [BUILDAH OPTIONS]` as root (Debian packages buildah and
-debootstrap; about three minutes, and half of one again with the same folder). There need be no Docker: buildah builds
-what is committed in a chroot, on a base that debootstrap makes and that gets the name of the Dockerfile's. Options that
-are not known here go to `buildah bud`: behind a mirror, mount pip's configuration, for example
-`--volume /etc/pip.conf:/etc/pip.conf:ro`.
+`python -m tests.campaigns.image [--folder FOLDER] [--suite SUITE] [--twice] [BUILDAH OPTIONS]` as root (Debian
+packages buildah and debootstrap; about three minutes, and half of one again with the same folder). There need be no
+Docker: buildah builds what is committed in a chroot, on a base that debootstrap makes and that gets the name of the
+Dockerfile's. Options that are not known here go to `buildah bud`: behind a mirror, mount pip's configuration, for
+example `--volume /etc/pip.conf:/etc/pip.conf:ro`.
 """
 
 import argparse
@@ -23,8 +23,7 @@ from typing import Any, Final
 
 from tests.fakes.foregate import ROOT
 
-BASE: Final = "debian:bookworm-slim"
-SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
+MIRROR: Final = "http://deb.debian.org/debian"
 IMAGE: Final = "localhost/foregate:campaign"
 AGAIN: Final = "localhost/foregate:again"
 OURS: Final = "opt/foregate"
@@ -37,8 +36,11 @@ NOT_FOUND: Final = ("/etc/pip.conf", "/root/.config", "/root/.cache", "/opt/fore
 class Workshop:
     """Buildah with a storage of its own in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, suite: str) -> None:
         self.folder = folder
+        self._suite = suite
+        self.base = folder / f"base-{suite}"
+        self._base_name = f"debian:{suite}-slim"
         self._command = ["buildah", "--storage-driver", "vfs", "--root", str(folder / "storage")]
         self._command += ["--runroot", str(folder / "run")]
 
@@ -49,15 +51,13 @@ class Workshop:
         )
         return ended.stdout.strip()
 
-    def has(self, image: str) -> bool:
-        """Tell whether there is such an image."""
-        return any(image in line for line in self.run("images", "--format", "{{.Name}}:{{.Tag}}").split())
-
     def make_base(self) -> None:
-        """Import a minimal Debian under the name of the Dockerfile's base."""
-        base = self.folder / "base"
+        """Import a minimal Debian under the name of the Dockerfile's base, unless it is there."""
+        if self._base_name in self.run("images", "--format", "{{.Name}}:{{.Tag}}"):
+            return
+        base = self.base
         if not base.exists():
-            command = ["debootstrap", "--variant=minbase", SUITE, str(base), MIRROR]
+            command = ["debootstrap", "--variant=minbase", self._suite, str(base), MIRROR]
             subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         rules = [f"path-exclude /usr/share/{name}/*" for name in NOT_IN_SLIM]
         (base / "etc/dpkg/dpkg.cfg.d/docker").write_text("\n".join(rules) + "\n")
@@ -68,7 +68,7 @@ class Workshop:
         container = self.run("from", "scratch")
         self.run("add", container, str(base), "/")
         self.run("config", "--cmd", "bash", container)
-        self.run("commit", "--rm", container, f"docker.io/library/{BASE}")
+        self.run("commit", "--rm", container, f"docker.io/library/{self._base_name}")
 
     def build(self, context: Path, image: str, options: Sequence[str]) -> None:
         """Build the Dockerfile of a copy of the repository."""
@@ -85,7 +85,8 @@ class Workshop:
         revision = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        arguments = ["--build-arg", f"REVISION={revision.stdout.strip()}", "--tag", image, *options]
+        arguments = ["--build-arg", f"REVISION={revision.stdout.strip()}"]
+        arguments += ["--build-arg", f"BASE={self._base_name}", "--tag", image, *options]
         self.run("bud", *isolation, *arguments, "--file", str(context / "Dockerfile"), str(context))
 
     @contextmanager
@@ -141,9 +142,9 @@ def try_out(root: Path, settings: dict[str, Any]) -> bool:
     return subprocess.run([*command, *inside], cwd=ROOT, check=False).returncode == 0
 
 
-def report(root: Path, folder: Path) -> None:
+def report(root: Path, of_base: Path) -> None:
     """Print sizes, and what should not have got in."""
-    whole, base, ours = octets(root), octets(folder / "base"), octets(root / OURS)
+    whole, base, ours = octets(root), octets(of_base), octets(root / OURS)
     print(f"image {whole / 1e6:.0f} MB, of which base {base / 1e6:.0f}, /opt/foregate {ours / 1e6:.0f}")
     print(f"packed {packed(root) / 1e6:.0f} MB; /opt/foregate has digest {digest(root / OURS)}")
     inside = [root / path.lstrip("/") for path in NOT_FOUND]
@@ -155,11 +156,10 @@ def report(root: Path, folder: Path) -> None:
     assert strays == [], strays
 
 
-def campaign(folder: Path, options: Sequence[str], *, twice: bool) -> bool:
+def campaign(folder: Path, suite: str, options: Sequence[str], *, twice: bool) -> bool:
     """Build what is committed, measure and try it; tell whether all is well."""
-    workshop, began = Workshop(folder), time.monotonic()
-    if not workshop.has(BASE):
-        workshop.make_base()
+    workshop, began = Workshop(folder, suite), time.monotonic()
+    workshop.make_base()
     context = folder / "context"
     shutil.rmtree(context, ignore_errors=True)
     context.mkdir()
@@ -168,7 +168,7 @@ def campaign(folder: Path, options: Sequence[str], *, twice: bool) -> bool:
     print(f"built in {time.monotonic() - began:.0f} s", flush=True)
     settings = settings_of(workshop)
     with workshop.mounted(IMAGE) as root:
-        report(root, folder)
+        report(root, workshop.base)
         first = digest(root / OURS)
         is_well = try_out(root, settings)
     if twice:
@@ -185,6 +185,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="keeps base and layers for the next time")
     parser.add_argument("--twice", action="store_true", help="build twice, and compare")
+    parser.add_argument("--suite", default="bookworm", help="Debian's, of the base")
     known, options = parser.parse_known_args()
     missing = [command for command in NEEDED if shutil.which(command) is None]
     if missing or os.geteuid():
@@ -192,9 +193,9 @@ def main() -> int:
         return 0
     if known.folder is not None:
         known.folder.mkdir(parents=True, exist_ok=True)
-        return 0 if campaign(known.folder, options, twice=known.twice) else 1
+        return 0 if campaign(known.folder, known.suite, options, twice=known.twice) else 1
     with tempfile.TemporaryDirectory(prefix="foregate-image-") as name:
-        return 0 if campaign(Path(name), options, twice=known.twice) else 1
+        return 0 if campaign(Path(name), known.suite, options, twice=known.twice) else 1
 
 
 if __name__ == "__main__":
