@@ -257,8 +257,11 @@ def _explain_unix(path: str, exc: OSError) -> str:
             return "something that is not a socket is in the way; remove it, or set another path"
         case errno.EADDRINUSE:
             return "another instance answers there; stop it, or set another path or storage"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return f"no permission to write to {Path(path).parent}; make it writable for this user"
+        case errno.EACCES | errno.EPERM:
+            folder, user = Path(path).parent, os.geteuid()
+            return f"user {user} may not write to {folder}; give it the folder: chown -R {user} {folder}"
+        case errno.EROFS:
+            return f"{Path(path).parent} is read-only; mount a volume there, or set another storage"
         case errno.ENOENT:
             return f"the folder {Path(path).parent} does not exist; create it"
     return str(exc)

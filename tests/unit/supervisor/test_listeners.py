@@ -144,3 +144,21 @@ def test_endpoints_of_a_configuration() -> None:
         "metrics 127.0.0.1:9145",
         "admin 127.0.0.1:9146",
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EACCES, f"user {os.geteuid()} may not write to /somewhere; give it the folder: chown -R"),
+        (errno.EROFS, "/somewhere is read-only; mount a volume there"),
+    ],
+)
+def test_a_storage_that_cannot_be_written_to_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    def refuse(_path: str) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("proxy.supervisor.listeners._bind_unix", refuse)
+    with pytest.raises(ListenError, match=said):
+        open_listener(unix("/somewhere/admin.sock"))
