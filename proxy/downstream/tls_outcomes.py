@@ -14,7 +14,7 @@ PLAIN_HTTP_ANSWER: Final = (
 
 
 class HandshakeFailure(Enum):
-    """Why a handshake ended without a connection; the values are metric labels."""
+    """Why a handshake ended without a connection; the values are metric labels (counters.HANDSHAKE_FAILURES)."""
 
     CLIENT_LEFT = "client_left"
     TIMEOUT = "timeout"
@@ -27,6 +27,12 @@ class HandshakeFailure(Enum):
     TOO_MANY_HELD = "too_many_held"
     TLS = "tls"
     CLIENT_ALERT = "client_alert"
+
+
+_WORDS: Final = {
+    HandshakeFailure(reason): counters.FIRST_HANDSHAKE_FAILURE + number
+    for number, reason in enumerate(counters.HANDSHAKE_FAILURES)
+}
 
 
 class HandshakeObserver(Protocol):
@@ -56,7 +62,8 @@ class HandshakeCounters:
         self._add(counters.HANDSHAKES_RESUMED if resumed else counters.HANDSHAKES_FULL)
 
     def handshake_failed(self, failure: HandshakeFailure) -> None:
-        """Count a failed one under the word that its kind has."""
+        """Count a failed one by its reason, and by its result."""
+        self._add(_WORDS[failure])
         match failure:
             case HandshakeFailure.TIMEOUT:
                 self._add(counters.HANDSHAKES_TIMED_OUT)

@@ -49,6 +49,10 @@ PARSE_ERROR_KINDS: Final = (
     *("expectation", "field-syntax", "head-too-large", "host", "length-and-coding", "method", "request-line"),
     *("target", "target-too-long", "too-many-fields", "trailers", "transfer-encoding", "version", "other"),
 )
+HANDSHAKE_FAILURES: Final = (
+    *("client_left", "timeout", "plain_http", "not_tls", "malformed", "unrecognized_name"),
+    *("no_application_protocol", "no_certificate", "too_many_held", "tls", "client_alert"),
+)
 
 # The counters of a process: what WorkerCounters.add takes.
 HTTP_OPENED: Final = 0
@@ -80,6 +84,7 @@ UPSTREAM_REUSED: Final = 25
 GATEWAY_PEERS: Final = 26
 CACHE_EVICTED: Final = 27
 FIRST_PARSE_ERROR: Final = 32
+FIRST_HANDSHAKE_FAILURE: Final = 52
 PROCESS_WORDS: Final = 64
 
 # Each pair tells what is open now: opened less closed.

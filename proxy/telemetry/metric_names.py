@@ -38,6 +38,18 @@ PROCESS_COUNTERS: Final[tuple[tuple[Metric, Mapping[str, int]], ...]] = (
         },
     ),
     (
+        Metric(
+            "foregate_tls_handshake_failures_total",
+            "counter",
+            ("reason",),
+            "TLS handshakes that ended without a connection",
+        ),
+        {
+            reason: words.FIRST_HANDSHAKE_FAILURE + number
+            for number, reason in enumerate(words.HANDSHAKE_FAILURES)
+        },
+    ),
+    (
         Metric("foregate_parse_errors_total", "counter", ("kind",), "Malformed messages from clients"),
         {kind: words.FIRST_PARSE_ERROR + number for number, kind in enumerate(words.PARSE_ERROR_KINDS)},
     ),

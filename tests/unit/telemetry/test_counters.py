@@ -141,4 +141,5 @@ def test_the_layout_fits_and_nothing_overlaps() -> None:
     assert all(first + length == following for (first, length), (following, _) in pairwise(places))
     last, length = places[-1]
     assert last + length <= SITE_WORDS
-    assert counters.FIRST_PARSE_ERROR + len(PARSE_ERROR_KINDS) <= PROCESS_WORDS
+    assert counters.FIRST_PARSE_ERROR + len(PARSE_ERROR_KINDS) <= counters.FIRST_HANDSHAKE_FAILURE
+    assert counters.FIRST_HANDSHAKE_FAILURE + len(counters.HANDSHAKE_FAILURES) <= PROCESS_WORDS

@@ -141,6 +141,7 @@ def test_the_page_lists_every_value_of_a_label() -> None:
         *counters.BYPASS_REASONS,
         *counters.UPSTREAM_ERRORS,
         *counters.PARSE_ERROR_KINDS,
+        *counters.HANDSHAKE_FAILURES,
         *(reason.value for reason in ExitReason),
         *(state.value for state in WorkerState),
     ):
