@@ -80,6 +80,12 @@ _WORKER: Final = _object(
     connections=_WHOLE,
     resident_bytes=_WHOLE,
 )
+_UPSTREAM: Final[Schema] = {
+    "anyOf": [
+        _object(name=_TEXT, addresses=_list(_TEXT), fault=_TEXT),
+        _object(name=_TEXT, address=_TEXT, healthy=_FLAG, reason=_TEXT),
+    ]
+}
 _STATUS: Final = _object(
     version=_TEXT,
     pid=_WHOLE,
@@ -96,17 +102,12 @@ _STATUS: Final = _object(
     workers=_list(_WORKER),
     worker_exits=_each(_WHOLE),
     traffic=_object(**_FIGURES, requests_per_second=_NUMBER, connections=_object(http=_WHOLE, https=_WHOLE)),
+    upstreams=_list(_UPSTREAM),
     limited_clients=_LIMITED_CLIENTS,
     alarms=_list(_TEXT),
     **_CERTIFICATES,
 )
 _SITE: Final = _object(name=_TEXT, domains=_list(_TEXT), routes=_list(_TEXT), **_FIGURES)
-_UPSTREAM: Final[Schema] = {
-    "anyOf": [
-        _object(name=_TEXT, addresses=_list(_TEXT), fault=_TEXT),
-        _object(name=_TEXT, address=_TEXT, healthy=_FLAG, reason=_TEXT),
-    ]
-}
 _CACHE: Final = _object(
     size_bytes=_WHOLE,
     stored_bytes=_WHOLE,

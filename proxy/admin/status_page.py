@@ -6,6 +6,7 @@ from typing import Any
 
 from proxy.admin.certificates_page import certificates_section
 from proxy.admin.columns import columns, indented
+from proxy.admin.upstreams_page import upstreams_section
 
 
 def status_page(status: Mapping[str, Any]) -> str:
@@ -36,6 +37,8 @@ def status_page(status: Mapping[str, Any]) -> str:
         for row in status["workers"]
     ]
     lines += columns(("WORKER", "PID", "STATE", "CONNECTIONS", "MEMORY", "STARTED"), workers)
+    upstreams = upstreams_section(status.get("upstreams", ()))
+    lines += ["", *upstreams] if upstreams else []
     certificates = certificates_section(status)
     lines += ["", *certificates] if certificates else []
     limited = [(row["client"], str(row["refused"])) for row in status.get("limited_clients", ())]

@@ -239,10 +239,10 @@ class WorkerPool:
     def worker_exited(self, worker: WorkerProcess, ended: Exit) -> None:
         """Keep what an ended worker counted, and replace it unless it was to end."""
         self._ledger.retire(worker.region)
-        self._register.leave(worker.row)
         self.ended_cpu_seconds += ended.cpu_seconds
         reason = worker.ending or (ExitReason.NOT_READY if worker.ready_at is None else ExitReason.CRASHED)
         self.exits[reason] += 1
+        self._register.leave(worker.row, in_order=worker.ready_at is None or reason is ExitReason.DRAINED)
         if worker in self._lingering:
             self._lingering.remove(worker)
             _log.info("worker has drained", extra=_named(worker, ended=str(ended)))

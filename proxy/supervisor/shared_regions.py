@@ -114,10 +114,18 @@ class SharedRegions:
         self._count_users()
         return row
 
-    def leave(self, row: int) -> None:
-        """Forget a worker that has ended, with its connections."""
+    def leave(self, row: int, *, in_order: bool = True) -> None:
+        """Forget a worker that has ended, with its connections.
+
+        One that has crashed may have had writes under way: nobody tells when the app has done them, so whatever
+        is kept may be from before.
+        """
         self.connections.release(row)
         self._count_users()
+        if not in_order:
+            for region in (self.cache, self.cache_beside):
+                if region is not None:
+                    region.store.invalidations.purge()
 
     def _count_users(self) -> None:
         self.limiter.users = len(self.connections.in_use())

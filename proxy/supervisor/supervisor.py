@@ -143,7 +143,8 @@ class Supervisor:
     def status(self) -> Document:
         """Describe the running instance."""
         state = "draining" if self._draining else "serving" if self.ready else "starting"
-        return {**self._overview.status(state), **self._desk.certificates(), **self._clients.status()}
+        known = {"upstreams": self.upstreams(), **self._desk.certificates(), **self._clients.status()}
+        return {**self._overview.status(state), **known}
 
     def sites(self) -> Sequence[Document]:
         """Describe every site and what it has done."""

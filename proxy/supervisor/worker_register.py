@@ -10,6 +10,6 @@ class WorkerRegister(Protocol):
         """Expect a worker; returns its row in the count of connections. Raises StartError when there is none."""
         ...
 
-    def leave(self, row: int) -> None:
-        """Forget a worker that has ended, with its connections."""
+    def leave(self, row: int, *, in_order: bool = True) -> None:
+        """Forget a worker that has ended, with its connections; not `in_order`, it may have left writes unfinished."""
         ...
