@@ -88,20 +88,37 @@ def _content(status: int, detail: str, request_id: bytes, *, html: bool) -> tupl
 
 
 class TooManyRequests:
-    """The answer to requests over one rate limit, without what varies between them.
+    """The answer to requests over one rate limit, prepared as far as they have it in common.
 
-    `start` are the status line and field lines; `lines` takes the request's id and twice the seconds to wait,
-    `content` the id (RFC 9110 section 10.2.3; draft-ietf-httpapi-ratelimit-headers-10).
+    `start` are the status line and field lines; `before` and `after` stand around the request's id in the content.
     """
 
-    __slots__ = ("content", "lines", "start")
+    __slots__ = ("_begun", "_date", "after", "before", "start")
 
     def __init__(self, policy: bytes, *, html: bool) -> None:
         block, content = _content(429, TOO_MANY, b"@", html=html)
-        self.content = content.replace(b"%", b"%%").replace(b"@", b"%s")
+        self.before, _, self.after = content.partition(b"@")
         head = b"%s%sProxy-Status: foregate; error=%s\r\nRateLimit-Policy: %s\r\n"
         self.start = head % (status_line(429), block, DENIED.encode(), policy)
-        self.lines = b'X-Request-ID: %s\r\nRetry-After: %d\r\nRateLimit: "default";r=0;t=%d\r\n'
+        self._begun: dict[int, bytes] = {}
+        self._date = b""
+
+    @staticmethod
+    def advice(seconds: int) -> bytes:
+        """Write when to come back (RFC 9110 section 10.2.3; draft-ietf-httpapi-ratelimit-headers-10)."""
+        return b'Retry-After: %d\r\nRateLimit: "default";r=0;t=%d\r\n' % (seconds, seconds)
+
+    def head(self, seconds: int, size: int, date: bytes) -> bytes:
+        """Return a head that ends where the request's id belongs; `date` is the field line, the same for a second."""
+        if date is not self._date:
+            self._date = date
+            self._begun.clear()
+        key = seconds << 16 | size
+        head = self._begun.get(key)
+        if head is None:
+            framing = b"Content-Length: %d\r\n%sX-Request-ID: " % (size, date)
+            head = self._begun[key] = self.start + self.advice(seconds) + framing
+        return head
 
 
 def redirect(status: int, location: bytes, extra: bytes = b"") -> Answer:

@@ -5,6 +5,7 @@ the answer is prepared, and clients are named and logged once, not once a reques
 """
 
 from collections.abc import Callable, Sequence
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from proxy import answers
@@ -49,8 +50,10 @@ class LimitGate:
 
     __slots__ = (
         "_buckets",
+        "_date",
         "_pipeline",
         "_prepared",
+        "_second",
         "_store",
         "_tell",
         "_timer",
@@ -69,6 +72,8 @@ class LimitGate:
         self._buckets: dict[int, _Refused] = {}
         self._told: Sequence[LimitedClient] = ()
         self._timer: asyncio.TimerHandle | None = None
+        self._second = 0
+        self._date = b""
         self._prepared: dict[tuple[RatePolicy, bool], answers.TooManyRequests] = {}
 
     def refuses(self, exchange: Exchange, site: SiteRuntime, rate: RatePolicy) -> bool:
@@ -81,27 +86,42 @@ class LimitGate:
         wait = self._store.take(bucket, rate.kind, exchange.started)
         if not wait:
             return False
-        self._count(exchange, site, rate, bucket)
+        known = self._buckets.get(bucket)
+        if known is not None and exchange.started < known.quiet_until:
+            known.count += 1
+        else:
+            self._count(exchange, site, rate, bucket)
         if rate.dry_run:
             exchange.limited = _DRY_RUN
             site.counters.limited_dry_run()
             return False
-        exchange.limited = _ENFORCED
         site.counters.limited()
-        self._answer(exchange, rate, -(-wait // 1_000_000))
+        self._answer(exchange, rate, (wait + 999_999) // 1_000_000)
         return True
 
     def _answer(self, exchange: Exchange, rate: RatePolicy, seconds: int) -> None:
+        exchange.limited = _ENFORCED
         exchange.error = answers.DENIED
         prepared = exchange.fields.derived.get(rate)
         if not isinstance(prepared, answers.TooManyRequests):
             prepared = exchange.fields.derived[rate] = self._prepare(exchange, rate)
         request_id = self._pipeline.request_id(exchange)
-        content = prepared.content % request_id
-        lines = prepared.lines % (request_id, seconds, seconds)
-        exchange.downstream.respond(
-            prepared.start, 429, lines, len(content), content, complete=True, has_date=False
-        )
+        content = prepared.before + request_id + prepared.after
+        if not exchange.complete:
+            lines = prepared.advice(seconds) + b"X-Request-ID: %s\r\n" % request_id
+            size = len(content)
+            exchange.downstream.respond(
+                prepared.start, 429, lines, size, content, complete=True, has_date=False
+            )
+            return
+        second = exchange.started // 1_000_000_000
+        if second != self._second:
+            self._second = second
+            self._date = b"Date: %s\r\n" % formatdate(usegmt=True).encode()
+        head = prepared.head(seconds, len(content), self._date)
+        if exchange.method == b"HEAD":
+            content = b""
+        exchange.downstream.respond_stored(429, head, request_id + b"\r\n", content)
 
     def _prepare(self, exchange: Exchange, rate: RatePolicy) -> answers.TooManyRequests:
         """Return the answer that all field sections of one taste share, so that inventing some costs no memory."""
