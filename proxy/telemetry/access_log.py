@@ -110,7 +110,7 @@ class AccessLog:
             took = f"{seconds_there:.6f}" if seconds_there >= 0 else "null"
             upstream = f',"upstream":{_quoted(exchange.upstream_address)},"upstream_seconds":{took}'
         if exchange.error or exchange.limited or exchange.retries:
-            upstream += _outcome(exchange)
+            upstream += _outcome(exchange.error, exchange.limited, exchange.retries)
         tls = facts.tls_version
         if tls:
             upstream += f',"tls":"{tls}"'
@@ -160,13 +160,14 @@ def _quoted(address: str) -> str:
     return _bounded(address.encode("utf-8", "replace"), _LONGEST_ADDRESS)
 
 
-def _outcome(exchange: "Exchange") -> str:
+@lru_cache(maxsize=256)
+def _outcome(error: str, limited: int, retries: int) -> str:
     """Say what was unusual about an exchange."""
-    text = f',"error":"{exchange.error}"' if exchange.error else ""
-    if exchange.limited:
-        text += f',"limit":"{LIMIT_OUTCOMES[exchange.limited]}"'
-    if exchange.retries:
-        text += f',"retries":{exchange.retries}'
+    text = f',"error":"{error}"' if error else ""
+    if limited:
+        text += f',"limit":"{LIMIT_OUTCOMES[limited]}"'
+    if retries:
+        text += f',"retries":{retries}'
     return text
 
 
