@@ -80,12 +80,14 @@ class UpstreamConnection(ResponseReader):
     def pause(self) -> None:
         """Read no more of the response for now; the wait for the client is not the app's fault."""
         if self._state is not State.CLOSED:
+            self.is_paused = True
             self._transport.pause_reading()
             self.deadline = NEVER
 
     def resume(self) -> None:
         """Go on reading."""
         if self._state is not State.CLOSED:
+            self.is_paused = False
             self._transport.resume_reading()
             if self._state is State.CONTENT:
                 self._wait(self._read_timeout)

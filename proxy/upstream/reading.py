@@ -63,6 +63,7 @@ class ResponseReader(asyncio.Protocol):
         "filed_tick",
         "idle_since",
         "is_counted",
+        "is_paused",
         "keepalive",
         "octets",
         "pool",
@@ -90,6 +91,7 @@ class ResponseReader(asyncio.Protocol):
         self.reused = False
         self.idle_since = 0.0
         self.is_counted = False  # by the pool
+        self.is_paused = False
         self.deadline = NEVER
         self.filed_tick = 0
 
@@ -217,6 +219,10 @@ class ResponseReader(asyncio.Protocol):
         self.deadline = NEVER
         if self._keep and not surplus and not self._write_paused and not self._transport.is_closing():
             self._state = State.IDLE
+            if self.is_paused:
+                # The last octets have filled the client's buffer: it is nothing to the next request.
+                self.is_paused = False
+                self._transport.resume_reading()
             self._give_back()
         else:
             self.close()

@@ -1,5 +1,6 @@
 """Content that comes bit by bit goes out bit by bit: nothing is held back to make larger pieces."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -87,3 +88,25 @@ async def stuff(play: Play, send: Callable[[bytes], int], octets: bytes) -> int:
             await play.turn()
     except BlockingIOError:
         return sent
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 6000000", "Transfer-Encoding: chunked"])
+async def test_a_slow_client_leaves_the_apps_connection_ready_for_the_next(whole: Play, framing: str) -> None:
+    slow = await whole.client()
+    await slow.send("GET /large HTTP/1.1", "Host: a.test")
+    app = await whole.app.accept()
+    await app.request()
+    await app.send("HTTP/1.1 200 OK", framing)
+    if "chunked" in framing:
+        sending = asyncio.create_task(app.send_chunks(b"x" * 6_000_000, b""))
+    else:
+        sending = asyncio.create_task(app.send_octets(b"x" * 6_000_000))
+    await slow.head()
+    while not sending.done() or whole.gateway.log == []:
+        await asyncio.get_running_loop().sock_recv(slow.sock, 20_000)
+        await whole.turn()
+    other = await whole.client()
+    await other.send("GET /next HTTP/1.1", "Host: a.test")
+    assert (await app.request()).target == "/next"
+    await app.send("HTTP/1.1 200 OK", "Content-Length: 2", content=b"ok")
+    assert (await other.response()).content == b"ok"

@@ -119,6 +119,40 @@ def test_a_whole_response_in_one_packet_goes_back_to_the_pool_before_it_is_told(
     assert bench.is_kept
 
 
+class Full(Handler):
+    """Takes no more with the first octets that it gets."""
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        super().__init__()
+        self.connection = connection
+
+    def interim_response(self, status: StatusLine, fields: ResponseFields) -> None:
+        self.connection.pause()
+
+    def response_content(self, content: bytes) -> None:
+        self.connection.pause()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"hello"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK,),
+    ],
+)
+def test_a_client_that_takes_the_last_octets_slowly_does_not_hold_the_next_up(
+    pieces: tuple[bytes, ...],
+) -> None:
+    bench = Bench()
+    bench.handler = Full(bench.connection)
+    bench.begin()
+    for piece in pieces:
+        bench.connection.data_received(piece)
+    assert bench.is_kept
+    assert bench.transport.is_reading_now
+
+
 @pytest.mark.parametrize(
     ("octets", "told"),
     [
