@@ -17,7 +17,7 @@ from proxy.downstream.draining import take_leave
 from proxy.downstream.listener import DownstreamContext, Listener
 from proxy.downstream.proxied import Following, ProxyProtocolGate
 from proxy.downstream.tls_accept import TlsAcceptor, TlsHandshake
-from proxy.downstream.tls_certificates import CertificateStore, ServedName
+from proxy.downstream.tls_certificates import CertificateStore, served_name
 from proxy.downstream.tls_contexts import CertificateError
 from proxy.downstream.tls_hold import HeldConnections
 from proxy.downstream.tls_outcomes import HandshakeCounters
@@ -248,11 +248,7 @@ class DataPlane:
     def _want_certificates(self, config: Config) -> None:
         """Derive from the configuration which names https is served for."""
         served = [site for site in config.sites if site.tls.mode != "off"]
-        names = {
-            domain: ServedName(hold=site.tls.hold, min_version=site.tls.min_version)
-            for site in served
-            for domain in site.domains
-        }
+        names = {domain: served_name(site.tls) for site in served for domain in site.domains}
         any_name = next((site.domains[0] for site in served if "*" in site.domains), None)
         default = any_name or (served[0].domains[0] if len(served) == 1 else None)
         self._certificates.wanted(names, default)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.config.schema import Tls
+from proxy.downstream.tls_any_name import LONGEST_WAIT, NamesUnderAny
 from proxy.downstream.tls_contexts import CertificateError, ContextCache, KeyPair, build_context
 from proxy.downstream.tls_hold import UNAVAILABLE, Hold, Refuse
 
@@ -23,10 +25,19 @@ _IPV4: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedName:
-    """How a configured name is served; ``hold`` is how long a handshake waits for its certificate (seconds)."""
+    """How a configured name is served; ``hold`` is how long a handshake waits for its certificate (seconds).
+
+    ``each``, for ANY_NAME alone: every name that a client asks for gets a certificate of its own.
+    """
 
     hold: float = 15.0
     min_version: str = "1.2"
+    each: bool = False
+
+
+def served_name(tls: Tls) -> ServedName:
+    """Derive how a name is served from the settings of its site."""
+    return ServedName(hold=tls.hold, min_version=tls.min_version, each=tls.mode == "self-signed")
 
 
 def _report_nothing(_name: str, _error: CertificateError) -> None:
@@ -59,6 +70,8 @@ class CertificateStore:
         self._uses: Counter[KeyPair] = Counter()
         self._waiting: dict[str, asyncio.Future[ssl.SSLContext | Refuse]] = {}
         self._asked: dict[str, float] = {}
+        self._under_any = NamesUnderAny(clock)
+        self._awaited_under_any: set[str] = set()
         #: What ``lookup`` last found for a name, until something changes or for READY_SECONDS.
         self._ready: dict[str | None, ssl.SSLContext] = {}
         self._ready_until = 0.0
@@ -77,8 +90,11 @@ class CertificateStore:
         self._default = default
         for name in [name for name in self._pairs if name not in names]:
             self.remove(name)
+        self._under_any.forget()
+        self._awaited_under_any.clear()
         for name in [name for name in self._waiting if name not in names]:
-            self._release(name, Refuse())
+            general = self._context(ANY_NAME) if self._is_under_any(name) else None
+            self._release(name, general or Refuse())
         self._asked = {name: asked for name, asked in self._asked.items() if name in names}
 
     def set(self, name: str, chain_pem: bytes, key_pem: bytes) -> None:
@@ -88,6 +104,9 @@ class CertificateStore:
         was. A first one is looked at when it is first needed: thousands would keep a new worker from starting.
         """
         pair = KeyPair(chain_pem, key_pem)
+        if self._is_under_any(name):
+            self._set_under_any(name, pair)
+            return
         old = self._pairs.get(name)
         if pair == old:
             return
@@ -104,6 +123,8 @@ class CertificateStore:
         pair = self._pairs.pop(name, None)
         if pair is None:
             return
+        if name == ANY_NAME:
+            self._under_any.forget()
         self._uses[pair] -= 1
         if not self._uses[pair]:
             del self._uses[pair]
@@ -111,7 +132,10 @@ class CertificateStore:
 
     def fail(self, name: str) -> None:
         """End the waits for a name: its certificate cannot be had at present."""
-        self._release(name, UNAVAILABLE)
+        if self._is_under_any(name):
+            self._fail_under_any(name)
+        else:
+            self._release(name, UNAVAILABLE)
 
     def set_placeholder(self, chain_pem: bytes, key_pem: bytes, applies: Callable[[str], bool]) -> None:
         """Greet peers for whose address ``applies`` with this certificate, where others would wait.
@@ -136,19 +160,16 @@ class CertificateStore:
         name = self._served_as(server_name)
         if name is None:
             return Refuse()
-        pair = self._pairs.get(name)
-        if pair is not None:
-            try:
-                context = self._contexts.get(pair, self._min_version(name))
-                if (
-                    name == server_name or server_name is None
-                ):  # others may be as many as a client can think of
-                    self._ready[server_name] = context
-                return context
-            except CertificateError as error:
-                self.remove(name)
-                self._report(name, error)
-        return self._hold(name)
+        if server_name is not None and name != server_name and name in self._pairs:
+            under_any = self._find_under_any(server_name)
+            if under_any is not None:
+                return under_any
+        context = self._context(name)
+        if context is None:
+            return self._hold(name)
+        if name == server_name or server_name is None:  # others may be as many as a client can think of
+            self._ready[server_name] = context
+        return context
 
     def same_certificate(self, server_name: str | None, host: str) -> bool:
         """Say whether the certificate that ``server_name`` was greeted with is also the one of ``host``.
@@ -175,6 +196,56 @@ class CertificateStore:
                 return None
             # RFC 6066 section 3 allows no address there; some clients send one all the same, and mean no name
         return self._default if self._default in self._names else None
+
+    def _context(self, name: str) -> ssl.SSLContext | None:
+        pair = self._pairs.get(name)
+        if pair is None:
+            return None
+        try:
+            return self._contexts.get(pair, self._min_version(name))
+        except CertificateError as error:
+            self.remove(name)
+            self._report(name, error)
+            return None
+
+    # --- names under a site for any host
+
+    def _is_under_any(self, name: str) -> bool:
+        served = self._names.get(ANY_NAME)
+        return served is not None and served.each and name not in self._names
+
+    def _find_under_any(self, name: str) -> ssl.SSLContext | Hold | None:
+        """Find a name's own certificate, or wait for it; None where the site's own has to do."""
+        if not self._is_under_any(name):
+            return None
+        context = self._under_any.get(name)
+        if context is not None:
+            return context
+        outcome = self._waiting.get(name)
+        if outcome is None:
+            if not self._under_any.may_ask(name, len(self._awaited_under_any)):
+                return None
+            outcome = self._waiting[name] = self._loop.create_future()
+            self._awaited_under_any.add(name)
+            self._ask(name)
+        return Hold(outcome, min(self._names[ANY_NAME].hold, LONGEST_WAIT))
+
+    def _set_under_any(self, name: str, pair: KeyPair) -> None:
+        try:
+            context = build_context(pair, self._min_version(ANY_NAME))
+        except CertificateError:
+            self._fail_under_any(name)
+            return
+        self._under_any.keep(name, context)
+        self._awaited_under_any.discard(name)
+        self._release(name, context)
+
+    def _fail_under_any(self, name: str) -> None:
+        self._under_any.refuse(name)
+        self._awaited_under_any.discard(name)
+        self._release(name, self._context(ANY_NAME) or UNAVAILABLE)
+
+    # --- waiting
 
     def _hold(self, name: str) -> Hold | Refuse:
         self._ask_for(name)

@@ -77,6 +77,11 @@ class CertificateKeeper:
         """Return when there is a certificate for a domain, or why there is none."""
         return _why_not(await self._autocert.wait_for(plain(name), seconds))
 
+    async def under_any_name(self, name: str, seconds: float) -> tuple[bytes, bytes] | None:
+        """Return chain and key for a name under a site for any host, None when there can be none now."""
+        outcome = await self._autocert.wait_for(name, seconds)
+        return None if isinstance(outcome, Problem) else (outcome.chain_pem, outcome.key_pem)
+
     async def renew(self, name: str, seconds: float) -> CertificateProblem | None:
         """Order a new certificate now; return what is in the way after so many seconds, or None."""
         return _why_not(await self._autocert.renew(plain(name), seconds))

@@ -11,16 +11,17 @@ import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from proxy.config.schema import Config
 from proxy.control.channel import PackedCommand
-from proxy.control.messages import CertificateUnusable, CertificateWanted, Command
+from proxy.control.messages import CertificateUnusable, CertificateWanted
 from proxy.supervisor.certificate_files import FileCertificate, FileCertificates
 from proxy.supervisor.certificate_problems import CertificateProblem, CertificateProblems
 from proxy.supervisor.certificate_push import CertificatePush, Workers
 from proxy.supervisor.certificate_rows import CertificateRow
 from proxy.supervisor.certificate_wishes import Probing, Wishes, storages, wishes_of
+from proxy.supervisor.certificates_any_name import ANY_NAME, Asking, NamesUnderAny
 from proxy.supervisor.moments import moment
 from proxy.telemetry import process_log
 
@@ -32,14 +33,6 @@ _log = process_log.logger("certificates")
 # Workers ask again at most this often (proxy/downstream/tls_certificates.py): a wait that began since the last
 # question must not be cut short.
 _ASK_INTERVAL: Final = 1.0
-
-
-class Asking(Protocol):
-    """The worker that asks."""
-
-    def send(self, command: Command | PackedCommand) -> None:
-        """Tell it something, at once."""
-        ...
 
 
 class Certificates:
@@ -57,6 +50,7 @@ class Certificates:
         self.applied = asyncio.Event()
         self._asked: dict[str, float] = {}
         self._waits: dict[str, asyncio.Task[None]] = {}
+        self._under_any = NamesUnderAny(self._keeper_of_any)
         self.problems = CertificateProblems(lambda name: name in self._wishes.names)
 
     # Life
@@ -92,6 +86,7 @@ class Certificates:
         for wait in self._waits.values():
             wait.cancel()
         await asyncio.gather(*self._waits.values(), return_exceptions=True)
+        await self._under_any.close()
         await asyncio.gather(*(keeper.close() for keeper in self._keepers.values()))
 
     async def _apply(self) -> None:
@@ -134,7 +129,9 @@ class Certificates:
 
     def _wanted(self, worker: Asking, name: str) -> None:
         if name not in self._wishes.hold:
-            return  # of a snapshot that is being replaced, or of a worker that has been taken over
+            if ANY_NAME in self._wishes.hold:
+                self._under_any.wanted(worker, name)
+            return  # or it is of a snapshot that is being replaced, or of a worker that has been taken over
         known = self._push.certificate(name)
         if self._push.is_unusable(name):
             self._push.fail(name)
@@ -229,6 +226,10 @@ class Certificates:
         if storage is not None:
             return self._keepers.get(storage)
         return next((keeper for keeper in self._keepers.values() if keeper.has_removed(name)), None)
+
+    def _keeper_of_any(self) -> "CertificateKeeper | None":
+        storage = self._wishes.storage_of.get(ANY_NAME)
+        return None if storage is None else self._keepers.get(storage)
 
     def _with_complaint(self, row: CertificateRow) -> CertificateRow:
         """Show first of all that workers cannot serve it."""

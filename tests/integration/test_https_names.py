@@ -71,9 +71,11 @@ def test_without_a_name_the_only_site_answers(start_foregate: StartForegate, ori
 
 def test_a_site_for_any_name_greets_everybody(start_foregate: StartForegate, origin: Origin) -> None:
     sites = site("*", upstream=origin.url, more=SELF_SIGNED)
-    browser = visitor(start_foregate(https_configuration(sites, workers=1)))
-    for server_name in (None, "any.test"):
-        assert "localhost" in names_of(browser, server_name)
+    gate = start_foregate(https_configuration(sites, workers=2))
+    browser = visitor(gate)
+    assert "localhost" in names_of(browser, None)
+    for server_name in ("any.test", "ANY.test.", "sub.any.test", "any.test"):
+        assert names_of(browser, server_name) == [server_name.lower().rstrip(".")]
     assert browser.get("localhost", host="whatever.test").status == 200
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from autocert.any_name import BURST, SECONDS_EACH
 from autocert.certificate import LOCAL, Certificate
 from autocert.files import Disk
 from autocert.manager import Autocert
@@ -516,6 +517,21 @@ async def test_any_name_under_a_star(world: World) -> None:
         assert await manager.wait_for("WHATEVER.example.", 1.0) is found
         assert isinstance(await manager.wait_for("not a name", 1.0), Problem)
         assert manager.certificate("*") is not None
+
+
+async def test_a_flood_of_names_under_a_star_is_slowed_down(world: World) -> None:
+    async with world.manager() as manager:
+        await manager.want([Wanted(names=("*",), authority=Authority(mode="self-signed"))])
+        await world.clock.advance(1)
+        for number in range(BURST):
+            assert isinstance(await manager.wait_for(f"n{number}.example", 1.0), Certificate)
+        refused = await manager.wait_for("one-more.example", 1.0)
+        assert isinstance(refused, Problem)
+        assert refused.kind is Kind.OWN_BUDGET
+        assert isinstance(await manager.wait_for("n0.example", 1.0), Certificate)
+        await world.clock.advance(SECONDS_EACH)
+        assert isinstance(await manager.wait_for("one-more.example", 1.0), Certificate)
+        assert isinstance(await manager.wait_for("two-more.example", 1.0), Problem)
 
 
 async def test_a_reset_directory_is_registered_with_again(world: World) -> None:

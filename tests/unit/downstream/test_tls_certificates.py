@@ -5,8 +5,16 @@ import ssl
 
 import pytest
 
+from proxy.downstream.tls_any_name import (
+    LONGEST_WAIT,
+    NAMES_AWAITED,
+    NAMES_KEPT,
+    REFUSED_KEPT,
+    REFUSED_SECONDS,
+    NamesUnderAny,
+)
 from proxy.downstream.tls_certificates import ANY_NAME, ASK_INTERVAL, CertificateStore, ServedName
-from proxy.downstream.tls_contexts import CertificateError
+from proxy.downstream.tls_contexts import CONTEXT_LIFETIME, CertificateError
 from proxy.downstream.tls_hold import UNAVAILABLE, Hold, Refuse
 from tests.fakes.certificates import Authority, PemPair
 
@@ -87,6 +95,94 @@ async def test_a_site_for_any_host_serves_every_name(wishes: Wishes, pairs: dict
     assert context(store.lookup(C)) is store.lookup(None)
     assert store.lookup("127.0.0.1") is store.lookup(C)
     assert store.lookup(A) is not store.lookup(C)
+
+
+@pytest.fixture
+async def local(wishes: Wishes, pairs: dict[str, PemPair]) -> Wishes:
+    """A site for any host whose names the local CA makes certificates for."""
+    wishes.store.wanted(
+        {A: ServedName(), ANY_NAME: ServedName(each=True, min_version="1.3")}, default=ANY_NAME
+    )
+    wishes.store.set(ANY_NAME, *pairs[B])
+    return wishes
+
+
+async def test_each_name_under_a_site_for_any_host_gets_its_own(
+    local: Wishes, pairs: dict[str, PemPair]
+) -> None:
+    held = [hold(local.store.lookup(C)) for _ in range(5)]
+    assert held[0].seconds == LONGEST_WAIT
+    assert local.asked == [C]
+    local.store.set(C, *pairs[C])
+    assert context(held[4].outcome.result()) is local.store.lookup(C)
+    assert context(local.store.lookup(C)).minimum_version is ssl.TLSVersion.TLSv1_3
+    assert context(local.store.lookup(None)) is not local.store.lookup(C)
+    assert local.store.same_certificate(C, "whatever.test")
+    local.now += CONTEXT_LIFETIME
+    hold(local.store.lookup(C))
+    assert local.asked == [C, C]
+
+
+async def test_a_name_that_gets_no_certificate_has_the_one_of_its_site(local: Wishes) -> None:
+    held = hold(local.store.lookup(C))
+    local.store.fail(C)
+    general = context(local.store.lookup(None))
+    assert held.outcome.result() is general
+    assert local.store.lookup(C) is general
+    local.now += REFUSED_SECONDS
+    hold(local.store.lookup(C))
+
+
+async def test_a_damaged_certificate_of_a_name_costs_that_name_its_own(local: Wishes) -> None:
+    held = hold(local.store.lookup(C))
+    local.store.set(C, b"-----BEGIN CERTIFICATE-----", b"PRIVATE KEY-----")
+    assert held.outcome.result() is local.store.lookup(None)
+    assert local.reported == []
+
+
+async def test_a_flood_of_names_waits_and_stays_within_bounds(
+    local: Wishes, pairs: dict[str, PemPair]
+) -> None:
+    general = local.store.lookup(None)
+    answers = [local.store.lookup(f"n{number}.test") for number in range(NAMES_AWAITED + 50)]
+    assert [isinstance(answer, Hold) for answer in answers] == [True] * NAMES_AWAITED + [False] * 50
+    assert answers[-1] is general
+    assert len(local.asked) == NAMES_AWAITED
+    local.store.fail("n0.test")
+    hold(local.store.lookup("another.test"))
+
+
+def test_only_the_names_used_last_are_kept() -> None:
+    names, made = NamesUnderAny(lambda: 1.0), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for number in range(NAMES_KEPT):
+        names.keep(f"n{number}.test", made)
+    assert names.get("n0.test") is made
+    names.keep("one-more.test", made)
+    assert len(names) == NAMES_KEPT
+    assert names.get("n0.test") is made
+    assert names.get("n1.test") is None
+    for number in range(REFUSED_KEPT + 1):
+        names.refuse(f"r{number}.test")
+    assert names.may_ask("r0.test", 0)
+    assert not names.may_ask("r1.test", 0)
+
+
+async def test_a_reload_ends_what_was_made_for_single_names(local: Wishes, pairs: dict[str, PemPair]) -> None:
+    local.store.set(C, *pairs[C])
+    held = hold(local.store.lookup("d.test"))
+    local.store.wanted({ANY_NAME: ServedName(each=True)}, default=ANY_NAME)
+    assert held.outcome.result() is local.store.lookup(None)
+    hold(local.store.lookup(C))
+    local.store.wanted({ANY_NAME: ServedName()}, default=ANY_NAME)
+    assert context(local.store.lookup(C)) is local.store.lookup(None)
+
+
+async def test_another_certificate_of_the_site_ends_what_was_made_before(
+    local: Wishes, pairs: dict[str, PemPair]
+) -> None:
+    local.store.set(C, *pairs[C])
+    local.store.set(ANY_NAME, *pairs[A])
+    hold(local.store.lookup(C))
 
 
 async def test_a_missing_certificate_is_asked_for_once_and_held(wishes: Wishes) -> None:

@@ -62,6 +62,9 @@ class FakeKeeper:
         except TimeoutError:
             return DOWN
 
+    async def under_any_name(self, name: str, seconds: float) -> tuple[bytes, bytes] | None:
+        return name.encode(), b"key"
+
     def rows(self) -> list[CertificateRow]:
         return [
             CertificateRow(names=names, mode="acme", state="valid") for names in self.wanted[-1:] if names
@@ -319,6 +322,20 @@ def test_a_name_whose_files_cannot_be_served_is_refused_at_once(tmp_path: Path) 
         await world.follow(given)
         await world.ask("a.test")
         assert world.workers.failed == ["a.test"]
+        await world.close()
+
+    run(story())
+
+
+def test_names_under_a_site_for_any_host_are_asked_for_one_by_one() -> None:
+    async def story() -> None:
+        world = World()
+        await world.follow(site("a.test"))
+        await world.ask("b.test")
+        assert world.workers.sent == []
+        await world.follow(site("a.test"), site("*", mode="self-signed"))
+        await world.ask("b.test")
+        assert world.workers.sent == [SetCertificate("b.test", b"b.test", b"key")]
         await world.close()
 
     run(story())
