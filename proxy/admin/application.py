@@ -15,6 +15,7 @@ from proxy.admin.access import AccessControl, AccessPolicy
 from proxy.admin.openapi import document
 from proxy.admin.operations import Operations
 from proxy.admin.problem import problem
+from proxy.admin.scrapes import Scrapes
 
 _API: Final = "/api/v1"
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -42,8 +43,10 @@ def _application(routes: list[Route], *middleware: Middleware) -> Starlette:
 
 
 def _monitoring_routes(operations: Operations) -> list[Route]:
+    scrapes = Scrapes(operations.metrics)
+
     async def metrics(request: Request) -> Response:
-        content, media_type = await operations.metrics(request.headers.get("accept", ""))
+        content, media_type = await scrapes.get(request.headers.get("accept", ""))
         return Response(content, headers={"content-type": media_type})
 
     async def healthz(_request: Request) -> Response:

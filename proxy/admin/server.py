@@ -12,28 +12,71 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _MOST_CONNECTIONS: Final = 128
 _LARGEST_HEAD: Final = 16 * 1024
-_FIRST_REQUEST: Final = 10.0  # seconds
+_LARGEST_REQUEST: Final = 64 * 1024  # no request here needs content
+_LEAST_TAKEN: Final = 64 * 1024  # of an answer, between two looks
+_PATIENCE: Final = 10.0  # seconds for a first request, and between two looks at a connection
 _KEEP_ALIVE: Final = 75  # seconds; longer than the usual scrape interval
 _CLOCK: Final = 1.0  # seconds between two updates of the Date field
 _FAREWELL: Final = 1  # seconds for answers that are under way when the server stops
 
 
 class _BoundedProtocol(H11Protocol):
-    """Uvicorn's protocol, with a bound on connections and on the wait for a first request.
+    """Uvicorn's protocol, with bounds on connections, on what a request may bring, and on slow clients.
 
-    The supervisor's descriptors are few and precious: whoever can reach the port must not take them all.
+    The supervisor's descriptors, memory and time are precious: whoever can reach the port must not take them all.
     """
+
+    _watch: asyncio.TimerHandle | None = None
+    _counted: object = None  # the request that `_octets` came after
+    _octets = 0  # that came since the last whole head
+    _seen: tuple[object, bool, int] = (None, False, 0)  # request, whether more had come, octets not taken
+    begun = 0.0  # when the last request began
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no answer is under way."""
+        return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
         super().connection_made(transport)
+        self.begun = self.loop.time()
         if len(self.connections) > _MOST_CONNECTIONS:
-            transport.abort()
-        else:
-            self.loop.call_later(_FIRST_REQUEST, self._expire)
+            self._longest_idle().transport.abort()
+        self._watch = self.loop.call_later(_PATIENCE, self._look)
 
-    def _expire(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, unless it is more than any request here can need."""
+        self._octets += len(data)
+        if self._octets > _LARGEST_REQUEST:
             self.transport.abort()
+            return
+        super().data_received(data)
+        if self.cycle is not self._counted:
+            self._counted, self._octets = self.cycle, 0
+            self.begun = self.loop.time()
+
+    def _longest_idle(self) -> "_BoundedProtocol":
+        """Choose who makes room: an idle connection that has had an answer, or else this new one."""
+        others = [one for one in self.connections if isinstance(one, _BoundedProtocol)]
+        idle = [one for one in others if one.is_idle and one.cycle is not None]
+        return min(idle, key=lambda one: one.begun, default=self)
+
+    def _look(self) -> None:
+        """Cut off a client that has not finished a request, or taken enough of an answer, since the last look."""
+        cycle, began, left = self._seen
+        same = cycle is self.cycle
+        self._seen = (self.cycle, self._octets > 0, self.transport.get_write_buffer_size())
+        is_slow_to_ask = self.is_idle and (self.cycle is None or (same and began and self._octets > 0))
+        is_slow_to_take = same and 0 < left < self._seen[2] + _LEAST_TAKEN and self._seen[2] > 0
+        if is_slow_to_ask or is_slow_to_take:
+            self.transport.abort()
+            return
+        self._watch = self.loop.call_later(_PATIENCE, self._look)
 
 
 class _EmbeddedServer(uvicorn.Server):

@@ -1,5 +1,6 @@
 """A supervisor for tests of the admin listeners: it tells what the test has put in."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,9 +15,13 @@ class FakeOperations:
     outcome: ReloadOutcome = field(default_factory=lambda: ReloadOutcome(accepted=True, generation=2))
     upgrade_fault: str = ""
     triggers: list[str] = field(default_factory=list)
+    exposition: bytes = b""
+    scrapes: int = 0
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
-        return f"accept {accept}\n".encode(), "text/plain; version=0.0.4"
+        self.scrapes += 1
+        await asyncio.sleep(0)  # others may ask meanwhile
+        return self.exposition or f"accept {accept}\n".encode(), "text/plain; version=0.0.4"
 
     def status(self) -> Document:
         return {"state": "serving", "upgrades": 0}

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
@@ -55,18 +56,36 @@ async def test_it_answers_on_a_connection_that_stays(served: Served) -> None:
 async def test_a_client_that_sends_nothing_is_cut_off(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_FIRST_REQUEST", 0.0)
+    monkeypatch.setattr(server, "_PATIENCE", 0.0)
     reader, writer = await served.connect()
     async with asyncio.timeout(10):
         assert await reader.read() == b""
     writer.close()
 
 
-async def test_there_is_a_bound_on_connections(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_longest_idle_connection_makes_room(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_MOST_CONNECTIONS", 2)
+    connections = [await served.connect() for _ in range(2)]
+    for reader, writer in connections:
+        writer.write(REQUEST)
+        await answer(reader)
+    connections.append(await served.connect())
+    async with asyncio.timeout(10):
+        assert await connections[0][0].read() == b""
+    for reader, writer in connections[1:]:
+        writer.write(REQUEST)
+        assert (await answer(reader))[1] == b"ok\n"
+    for _, writer in connections:
+        writer.close()
+
+
+async def test_who_has_not_asked_yet_pushes_nobody_out(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server, "_MOST_CONNECTIONS", 1)
     reader, writer = await served.connect()
-    writer.write(REQUEST)
-    await answer(reader)
     late_reader, late_writer = await served.connect()
     async with asyncio.timeout(10):
         assert await late_reader.read() == b""
@@ -74,6 +93,54 @@ async def test_there_is_a_bound_on_connections(served: Served, monkeypatch: pyte
     assert (await answer(reader))[1] == b"ok\n"
     for one in (writer, late_writer):
         one.close()
+
+
+async def test_a_request_that_brings_much_is_cut_off(served: Served) -> None:
+    _, writer = await served.connect()
+    writer.write(b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+    async with asyncio.timeout(10):
+        with suppress(ConnectionError):
+            while True:
+                writer.write(bytes(65536))
+                await writer.drain()
+    writer.close()
+
+
+async def test_a_second_request_that_drips_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_PATIENCE", 0.05)
+    reader, writer = await served.connect()
+    writer.write(REQUEST)
+    await answer(reader)
+    writer.write(b"GET /hea")
+    async with asyncio.timeout(10):
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.close()
+
+
+async def test_who_takes_nothing_of_a_large_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_PATIENCE", 0.05)
+    lost = asyncio.Event()
+    told = server._BoundedProtocol.connection_lost
+
+    def connection_lost(self: server._BoundedProtocol, exc: Exception | None) -> None:
+        told(self, exc)
+        lost.set()
+
+    monkeypatch.setattr(server._BoundedProtocol, "connection_lost", connection_lost)
+    operations = FakeOperations(exposition=bytes(16 * 1024 * 1024))
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = listening.getsockname()
+    running = AdminServer(monitoring_application(operations), listening)
+    reader, writer = await asyncio.open_connection(*address, limit=1024)
+    writer.write(REQUEST.replace(b"healthz", b"metrics"))
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"\r\n\r\n")
+        await lost.wait()
+    writer.close()
+    await running.stop()
 
 
 async def test_stopping_closes_the_socket_and_leaves_the_signals_alone(served: Served) -> None:
