@@ -106,22 +106,31 @@ def prepare_storage(storage: Path, identity: Identity | None) -> None:
     """Make sure that the storage exists and belongs to whom we will be. Raises PrivilegeError."""
     try:
         storage.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if identity is None:
-            return
-        owner = storage.stat().st_uid
-        if owner == identity.user_id:
-            return
-        if any(storage.iterdir()):
-            raise PrivilegeError(
-                f"the storage {storage} belongs to user {owner}, and Foregate runs as {identity.name}; "
-                f"chown -R {identity.name} {storage}, or set [server] user"
-            )
-        os.chown(storage, identity.user_id, identity.group_id)
-        storage.chmod(0o700)
+        if identity is not None:
+            # One folder from look to gift, whatever somebody puts in its place meanwhile.
+            descriptor = os.open(storage, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                _give(descriptor, storage, identity)
+            finally:
+                os.close(descriptor)
     except OSError as exc:
         raise PrivilegeError(
             f"cannot use the storage {storage}: {exc.strerror}; make it a folder that Foregate may write to"
         ) from exc
+
+
+def _give(descriptor: int, storage: Path, identity: Identity) -> None:
+    """Let an empty folder belong to whom we will be."""
+    owner = os.fstat(descriptor).st_uid
+    if owner == identity.user_id:
+        return
+    if os.listdir(descriptor):
+        raise PrivilegeError(
+            f"the storage {storage} belongs to user {owner}, and Foregate runs as {identity.name}; "
+            f"chown -R {identity.name} {storage}, or set [server] user"
+        )
+    os.fchown(descriptor, identity.user_id, identity.group_id)
+    os.fchmod(descriptor, 0o700)
 
 
 def drop(identity: Identity | None) -> None:
