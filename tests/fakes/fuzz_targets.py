@@ -84,7 +84,7 @@ def request(octets: bytes) -> None:
         return
     line, fields = whole
     prepared = prepare_request(
-        fields.lines,
+        [one for one in fields.lines if one[0] != b"expect"],  # written anew by whoever forwards
         fields.connection,
         NO_EDITS,
         host=fields.host or b"",
