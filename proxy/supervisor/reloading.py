@@ -67,6 +67,7 @@ class Reloader:
         self.watch = FileWatch(in_use.loaded.fingerprint)
         self.lists_watch = FileWatch(in_use.loaded.lists)
         self.results: Counter[bool] = Counter()
+        self._hung_up = False
         self._file_faults: tuple[str, ...] = ()
         self._list_faults: tuple[str, ...] = ()
 
@@ -75,9 +76,16 @@ class Reloader:
         """Tell what keeps the files, as they were read last, from being used."""
         return (*self._file_faults, *self._list_faults)
 
+    def hang_up(self, reload: Callable[[], None]) -> None:
+        """Reload for a SIGHUP, unless a reload that is still to begin will do: a storm of them is one or two."""
+        if not self._hung_up:
+            self._hung_up = True
+            reload()
+
     async def reload(self, trigger: str) -> ReloadOutcome:
         """Read the configuration file and use it if it is good; never raises for a bad one."""
         async with self.lock:
+            self._hung_up = False  # who asks from now on wants what the file says from now on
             self._service.reloading()
             outcome = await self._reload()
         self._service.reloaded(

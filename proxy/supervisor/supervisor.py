@@ -6,6 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from proxy.admin.cache import cache_routes
@@ -181,7 +182,8 @@ class Supervisor:
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._terminate)
-        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload("SIGHUP")))
+        reload = partial(self._reloader.hang_up, lambda: self._spawn(self.reload("SIGHUP")))
+        self._loop.add_signal_handler(signal.SIGHUP, reload)
         self._loop.add_signal_handler(signal.SIGUSR1, lambda: self._pool.broadcast(ReopenLogs()))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
 
