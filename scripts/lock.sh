@@ -20,3 +20,4 @@ lock requirements.lock pyproject.toml "$@"
 lock requirements-dev.lock pyproject.toml --extra test --extra lint --constraint requirements.lock "$@"
 lock requirements-bench.lock pyproject.toml --extra bench --constraint requirements-dev.lock "$@"
 printf 'hatchling>=1.27\n' | lock requirements-build.lock - --constraint requirements-dev.lock "$@"
+"${PYTHON:-python3}" scripts/sbom.py
