@@ -38,13 +38,18 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What to look at: `identities` are the CA's names in CAA records, () when unknown."""
+    """What to look at: `identities` are the CA's names in CAA records, () when unknown.
+
+    `host` is the name for which challenges are asked, where it is another than the one that is looked at;
+    `thumbprint` is "" where any will do.
+    """
 
     name: str
     thumbprint: str
     ca: str
     identities: tuple[str, ...]
     http_port: int = 80
+    host: str = ""
 
 
 async def diagnose(question: Question, resolver: Resolver, runner: Runner) -> Diagnosis:
@@ -56,11 +61,12 @@ async def diagnose(question: Question, resolver: Resolver, runner: Runner) -> Di
         found = await runner.run(partial(resolver.addresses, name), _DNS_SECONDS)
     if not found.v4 and not found.v6:
         return Diagnosis(name, (problem(_WITHOUT_ADDRESS[found.outcome], name, found.detail),), ())
+    host = question.host or name
     token = secrets.token_urlsafe(32)
     expected = key_authorization(token, question.thumbprint)
     asked = [*found.v6[:_MOST_ADDRESSES], *found.v4[:_MOST_ADDRESSES]]
     probes, forbidden = await asyncio.gather(
-        asyncio.gather(*(probe(name, address, question.http_port, token, expected) for address in asked)),
+        asyncio.gather(*(probe(host, address, question.http_port, token, expected) for address in asked)),
         _caa(question, resolver, runner),
     )
     notes = (f"{name} has the addresses {', '.join(asked)}.", *_good(probes, name))

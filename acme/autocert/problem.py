@@ -233,7 +233,8 @@ SENTENCES: Final[dict[Kind, tuple[str, str]]] = {
     ),
     Kind.NOT_WANTED: (
         "{name} is not in the configuration.",
-        "Add it to the domains of a site and reload.",
+        'Add "{name}" to the domains of a [[site]], or write one with domains = ["{name}"] and its upstream; then'
+        " run foregate reload.",
     ),
     Kind.NO_PREVIOUS: (
         "There is no certificate of {name} before the present one.",

@@ -5,13 +5,15 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
 import click
 
 from proxy.admin.certificates_page import certificates_page, diagnosis_page
-from proxy.admin.client import AnswerError, NotRunningError
+from proxy.admin.client import NotRunningError
 from proxy.cli.instance import REFUSED, config_option, expect_ok, file_of, instance_of, json_option
 from proxy.config.errors import UnacceptableError
 from proxy.config.names import parse_domain
@@ -69,10 +71,14 @@ def diagnose(config: str | None, as_json: bool, domain: str) -> None:
     Works without a running instance, too.
     """
     name = _domain(domain)
+    found: Mapping[str, Any]
     try:
         answer = instance_of(config, _CERTIFICATE_PATIENCE).request("GET", _certificate(name, "diagnosis"))
-        expect_ok(answer)
-        found = answer.body
+        if answer.status == HTTPStatus.NOT_FOUND:
+            found = _diagnosed_unconfigured(config, name)
+        else:
+            expect_ok(answer)
+            found = answer.body
     except NotRunningError as exc:
         click.echo(f"foregate: {exc}; looking without it", err=True)
         found = _diagnosed_alone(config, name)
@@ -118,14 +124,21 @@ def _domain(name: str) -> str:
         raise click.UsageError(f'"{name}" is not a domain: {exc}') from exc
 
 
-def _diagnosed_alone(config: str | None, name: str) -> dict[str, Any]:
+def _diagnosed_alone(config: str | None, name: str) -> Mapping[str, Any]:
     # Imported here: without a running instance only.
     from proxy.config.loader import load
     from proxy.supervisor.certificate_diagnosis import diagnose_alone
     from proxy.supervisor.certificate_wishes import probing_of
 
     settings = load(file_of(config), os.environ).config
-    found = asyncio.run(diagnose_alone(settings, name, probing_of(os.environ)))
-    if found is None:
-        raise AnswerError(f"{name} is not in the configuration")
-    return dict(found)
+    return asyncio.run(diagnose_alone(settings, name, probing_of(os.environ)))
+
+
+def _diagnosed_unconfigured(config: str | None, name: str) -> Mapping[str, Any]:
+    # Imported here, and done here: an instance looks at the names that it is configured for, no others.
+    from proxy.config.loader import load
+    from proxy.supervisor.certificate_diagnosis import diagnose_unconfigured
+    from proxy.supervisor.certificate_wishes import probing_of
+
+    settings = load(file_of(config), os.environ).config
+    return asyncio.run(diagnose_unconfigured(settings, name, probing_of(os.environ)))

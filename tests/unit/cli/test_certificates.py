@@ -85,6 +85,13 @@ def test_a_diagnosis_by_the_instance(
     assert json.loads(run("diagnose", "--json", "a.test")[1]) == found
 
 
+def test_a_diagnosis_of_what_the_instance_does_not_know(run: Run, instance: AnswerOnce) -> None:
+    instance(404, {"detail": "x.test is not in the configuration"})
+    status, out, err = run("diagnose", "x.test")
+    assert (status, err) == (1, "")
+    assert 'domains = ["x.test"]' in out
+
+
 def test_a_diagnosis_without_an_instance(run: Run, file: Path) -> None:
     file.write_text(file.read_text().partition("[server]")[0] + 'tls = { mode = "self-signed" }\n')
     status, out, err = run("diagnose", "a.example.com")

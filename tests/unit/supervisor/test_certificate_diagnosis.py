@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from proxy.admin.operations import Document
 from proxy.config.schema import Config, Site, Tls
-from proxy.supervisor.certificate_diagnosis import diagnose_alone
+from proxy.supervisor.certificate_diagnosis import diagnose_alone, diagnose_unconfigured
 from proxy.supervisor.certificate_wishes import Probing
+from tests.fakes.http01 import ChallengeServer
 from tests.fakes.root_ca import TestCa
 
 PROBING = Probing(resolver="127.0.0.1:1", http_port=1)
@@ -58,5 +60,46 @@ async def test_what_a_ca_would_meet_with(config: Config, tmp_path: Path) -> None
     assert not (tmp_path / "storage").exists()
 
 
-async def test_a_name_that_is_not_configured(config: Config) -> None:
-    assert await diagnose_alone(config, "x.test", PROBING) is None
+def reasons_of(found: Document) -> list[str]:
+    return [problem["reason"] for problem in found["problems"]]  # type: ignore[attr-defined]  # a list
+
+
+def acme(*names: str) -> Config:
+    return Config(sites=tuple(Site(domains=(name,), name=name, tls=Tls()) for name in names), tls=Tls())
+
+
+async def test_a_name_that_is_not_configured_says_what_to_write(config: Config) -> None:
+    found = await diagnose_alone(config, "192.0.2.7", PROBING)
+    assert reasons_of(found)[0] == "not-configured"
+    assert 'domains = ["192.0.2.7"]' in str(found["problems"])
+    found = await diagnose_alone(config, "x.test", PROBING)
+    assert reasons_of(found) == ["not-configured"]
+    assert found["notes"] == ["No public CA knows such a name as x.test; the local CA does."]
+
+
+async def test_a_misspelt_name_is_guessed_and_a_site_for_any_host_is_named() -> None:
+    found = await diagnose_unconfigured(acme("www.dev.test", "*"), "ww.dev.test", PROBING)
+    assert found["notes"][:2] == [  # type: ignore[index]  # a list
+        "www.dev.test is configured; was that meant?",
+        'The site for any host ("*") answers for ww.dev.test meanwhile.',
+    ]
+
+
+async def test_a_name_that_is_only_in_the_file_has_to_be_loaded() -> None:
+    found = await diagnose_unconfigured(acme("a.test"), "a.test", PROBING)
+    assert "Run foregate reload." in str(found["problems"])
+
+
+async def test_whether_a_name_leads_here_is_shown_by_a_configured_one() -> None:
+    async with ChallengeServer() as server:
+        server.thumbprint = "whoever's"
+        probing = Probing(http_port=server.port)
+        found = await diagnose_unconfigured(acme("a.example.com"), "127.0.0.1", probing)
+        assert reasons_of(found) == ["not-configured"]
+        assert "127.0.0.1 leads to this proxy: challenges for a.example.com are answered there." in str(
+            found["notes"]
+        )
+        found = await diagnose_unconfigured(acme(), "127.0.0.1", probing)
+        assert "nothing shows whether it is this proxy" in str(found["notes"])
+    found = await diagnose_unconfigured(acme("a.example.com"), "127.0.0.1", Probing(http_port=1))
+    assert reasons_of(found) == ["not-configured", "port-80-closed"]
