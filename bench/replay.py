@@ -32,6 +32,7 @@ from proxy.telemetry.counters import (
     STATUS_LABELS,
     WorkerCounters,
 )
+from proxy.traffic.firewall import firewalls_of
 from proxy.traffic.limiter_table import LimiterTable
 from proxy.worker.plane import Plane, Surroundings, data_plane
 
@@ -59,7 +60,11 @@ access = "{folder}/access.log"
 rate = "1000000/s"
 burst = 1000000
 
+[limits]
+connections_per_ip = 100000
+
 [cache]
+size = "512MB"
 ttl = "1h"  # longer than any run, however slow the machine that counts it
 
 [[site]]
@@ -110,7 +115,10 @@ class Worker:
     """A data plane and everything that it shares with others; a context manager."""
 
     def __init__(self, folder: Path, site: str = "", *, workers: int = 1) -> None:
-        """Prepare with more lines of the [[site]]; `workers` is how many share the memory, as far as this one knows."""
+        """Prepare with more lines of the [[site]], or sites behind it.
+
+        `workers` is how many share the memory, as far as this one knows.
+        """
         if not (folder / "key.pem").exists():
             write_certificate(folder, HOST)
         text = CONFIGURATION.format(folder=folder) + site
@@ -136,7 +144,9 @@ class Worker:
             lambda _report: None,
         )
         blocks = {site.name: number + 1 for number, site in enumerate(self._config.sites)}
-        self.run(self._start(Configure(1, self._config, blocks), surroundings))
+        self.run(
+            self._start(Configure(1, self._config, blocks, firewalls_of(self._config, {})), surroundings)
+        )
         gc.collect()
         gc.freeze()  # as a worker does
         return self

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from typing import Any
 
 from bench.quiet import QuietTransport
@@ -97,10 +98,13 @@ def about(name: str) -> str:
 class Traffic:
     """A scenario on its way through a worker's data plane."""
 
-    def __init__(self, worker: Worker, scenario: Scenario) -> None:
+    def __init__(self, worker: Worker, scenario: Scenario, *, connections: int = CONNECTIONS) -> None:
+        """Prepare with so many connections, of which CONNECTIONS at a time take a turn."""
         self._worker = worker
         self._scenario = scenario
+        self._connections = connections
         self._clients: list[Client] = []
+        self._in_turn: Iterator[Client] = iter(())
         self._number = 0
 
     async def start(self) -> None:
@@ -109,7 +113,8 @@ class Traffic:
         if scenario.new_connections:
             await self.run(self.prepare(CONNECTIONS * 4))
             return
-        self._clients = [await self._worker.connect(tls=scenario.tls) for _ in range(CONNECTIONS)]
+        self._clients = [await self._worker.connect(tls=scenario.tls) for _ in range(self._connections)]
+        self._in_turn = cycle(self._clients)
         for client in self._clients:
             answer = await self._ask(client)
         if scenario.tls:  # later no more: records that nobody reads make the client lose count
@@ -142,7 +147,7 @@ class Traffic:
         return [
             [
                 (client.transport.protocol.data_received, client.prepare(self._next()))
-                for client in self._clients
+                for client in islice(self._in_turn, CONNECTIONS)
             ]
             for _ in range(count // CONNECTIONS)
         ]
