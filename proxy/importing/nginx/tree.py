@@ -137,11 +137,14 @@ class _Reader:
             return []
         if not os.path.isabs(pattern):
             return sorted(glob.glob(os.path.join(glob.escape(str(self._base)), pattern)))
-        return sorted(glob.glob(pattern)) or self._copied(pattern)
+        if os.path.isdir(os.path.dirname(pattern)):
+            return sorted(glob.glob(pattern))
+        return self._copied(pattern)
 
     def _copied(self, pattern: str) -> list[str]:
         parts = Path(pattern).parts[1:]
-        tails = (os.path.join(*parts[start:]) for start in range(len(parts)))
+        # With its folder at least: a pattern alone, such as *.conf, would find the first file itself.
+        tails = (os.path.join(*parts[start:]) for start in range(len(parts) - 1))
         candidates = (glob.glob(os.path.join(glob.escape(str(self._base)), tail)) for tail in tails)
         return sorted(next(filter(None, candidates), []))
 

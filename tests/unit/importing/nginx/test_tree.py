@@ -44,6 +44,11 @@ def test_a_copied_tree_is_found(tmp_path: Path) -> None:
     assert [d.name for d in _read(tmp_path, "include /nowhere/etc/nginx/conf.d/*.conf;")] == ["a"]
 
 
+def test_a_pattern_that_matches_nothing_is_not_looked_for_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "modules-enabled").mkdir()
+    assert _read(tmp_path, f"include {tmp_path}/modules-enabled/*.conf; include /no/such/*.conf;") == ()
+
+
 def test_a_missing_include_is_noted(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text("\ninclude gone.conf; include mime.types; include none*.conf;")
     notes = Notes()
