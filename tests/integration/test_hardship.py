@@ -101,6 +101,20 @@ def test_a_disk_that_becomes_read_only_stops_nothing(
     assert gate.unstructured == []
 
 
+def test_a_configuration_file_that_is_mounted_alone_is_warned_about(
+    start_foregate: StartForegate, tmp_path: Path
+) -> None:
+    file = tmp_path / "foregate0" / "proxy.toml"
+    command = (*own_mounts(), "sh", "-c", f'mount --bind {file} {file} && exec "$0" "$@"', *RUN)
+    gate = start_foregate(configuration("http://127.0.0.1:9", workers=1), command=command)
+    cure = "a replaced configuration file will not be noticed: mount its folder instead of the file"
+    assert [line["file"] for line in gate.wait(cure)] == [str(file)]
+    gate.wait_serving(1)
+    text = configuration("http://127.0.0.1:9", workers=2)
+    file.write_text(text)  # in place, as `sed -i` would not: this is seen
+    assert gate.command("reload").stdout == "server.workers: 1 -> 2\n"
+
+
 @pytest.mark.parametrize(
     ("key", "fault"),
     [
