@@ -41,10 +41,10 @@ class TwoWorkers:
         """Wait until so many clients are connected to the two together."""
         self.front.wait_metric(number, "foregate_connections_active", scheme="http")
 
-    def ask(self, path: str, **fields: str) -> HTTPConnection:
-        """Send a GET on a connection of its own, and leave the answer to be read."""
+    def ask(self, path: str, method: str = "GET") -> HTTPConnection:
+        """Send a request on a connection of its own, and leave the answer to be read."""
         connection = HTTPConnection(*self.front.address("http"), timeout=PATIENCE)
-        connection.request("GET", path, headers={"Host": "a.example", **fields})
+        connection.request(method, path, headers={"Host": "a.example"})
         return connection
 
     @staticmethod

@@ -44,6 +44,10 @@ class Page:
         """Answer all requests, and later ones at once."""
         self._origin.release(self._event)
 
+    def hold(self) -> None:
+        """Hold back from now on what comes from now on."""
+        self._event = asyncio.Event()
+
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[Origin]:
@@ -60,7 +64,7 @@ def page(origin: Origin) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def workers(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoWorkers]:
-    tables = '[rate_limit]\nrate = "off"\n[cache]\nwait = "30s"\n'
+    tables = '[rate_limit]\nrate = "off"\n[cache]\nttl = "1h"\nwait = "30s"\n'
     front = Foregate(tmp_path_factory.mktemp("leaders"), configuration(origin.url, tables=tables))
     yield TwoWorkers(front)
     front.close()
@@ -145,3 +149,22 @@ def test_a_leader_that_dies_with_its_worker_is_replaced_by_one_who_waited(
     assert page.asked == 2
     lost.close()
     workers.front.wait("worker serves", 3)
+
+
+def test_a_write_whose_worker_dies_has_voided_what_is_kept_all_the_same(
+    workers: TwoWorkers, page: Page
+) -> None:
+    page.release()
+    answers([workers.ask(page.path)])
+    page.hold()
+    with workers.only(0) as pid:
+        writing = workers.ask(page.path, "POST")
+        page.wait_asked(2)
+        assert answers([workers.ask(page.path)])[0][2] == "HIT"  # nobody has been told that it is written
+        ended = len(workers.front.events("worker ended"))
+        os.kill(pid, signal.SIGKILL)
+        workers.front.wait("worker ended", ended + 1)
+    page.release()
+    assert answers([workers.ask(page.path)])[0][2] == "MISS"
+    writing.close()
+    workers.front.wait("worker serves", 4)

@@ -47,7 +47,7 @@ class Register:
         self.rows.add(self.entered)
         return self.entered
 
-    def leave(self, row: int) -> None:
+    def leave(self, row: int, *, in_order: bool = True) -> None:
         self.rows.remove(row)
 
 

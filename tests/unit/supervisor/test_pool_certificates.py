@@ -23,7 +23,7 @@ class SharedNothing:
     def enter(self) -> int:
         return 0
 
-    def leave(self, row: int) -> None:
+    def leave(self, row: int, *, in_order: bool = True) -> None:
         pass
 
 
