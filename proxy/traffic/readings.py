@@ -2,8 +2,9 @@
 
 Theory of operation. The proxy compares rules with one normal form of a path (`router.normalise_path`). Apps and the
 servers in front of them differ from it and from each other: they decode `%2F`, decode twice, take a
-backslash for a slash, leave out `;parameters`, do not merge `//`, take `//x/` for an authority, cut at an encoded `?`,
-or compare without regard to case. A rule about a route must hold wherever one of these readings leads.
+backslash for a slash, leave out `;parameters`, do not merge `//`, take `//x/` for an authority, do not resolve dot
+segments, cut at an encoded `?`, take compatibility characters for what they look like (NFKC), or compare without
+regard to case. A rule about a route must hold wherever one of these readings leads.
 
 All of them are tried in combination, on paths that have something to be read differently; others have one reading.
 """
@@ -11,18 +12,23 @@ All of them are tried in combination, on paths that have something to be read di
 import re
 from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
+from unicodedata import normalize
 
 from proxy.traffic.router import PrefixTable, normalise_path
 
-#: A path that is longer and odd may lead anywhere; to try all its readings would be a way to keep us busy.
+#: A path that is longer and odd, or odd in many ways, may lead anywhere: to try all its readings would be a way to keep
+#: us busy.
 LONGEST: Final = 512
+_MOST_TEXTS: Final = 8  # in a round
 _ROUNDS: Final = 3  # of decoding
 _REMEMBERED: Final = 4096
-#: What readers disagree about: parameters, empty segments, dots and blanks at the end of a segment, and the encoded
-#: forms of delimiters, of controls, of "%" itself, and what an overlong UTF-8 sequence begins with.
+#: What readers disagree about: parameters, backslashes, dot segments, empty segments, dots and blanks at the end of a
+#: segment; the encoded forms of delimiters, of controls, of dots, of "%" itself; what an overlong UTF-8 sequence begins
+#: with; blocks that hold compatibility forms of ASCII characters.
 _ODD: Final = re.compile(
-    rb";|//|[^/.]\.+(?:/|\Z)|%20(?:/|\Z)"
-    rb"|%(?:2[3FfEe5]|3[BbFf]|5[Cc]|[01][0-9A-Fa-f]|7[Ff]|[Cc][01]|[Ee]0%[89]|[Ff]0%8)"
+    rb"[;\\]|//|\.(?:/|\Z)|%20(?:/|\Z)"
+    rb"|%(?:2[3FfEe5]|3[BbFf]|5[Cc]|[01][0-9A-Fa-f]|7[Ff]|[Cc][01]|[Ee]0%[89]|[Ff]0%[89]"
+    rb"|[Cc]2%[AaBb]|[Ee]2%(?:80%[Aa][4-6]|8[145]|9[23])|[Ee][Ff]%(?:[Aa][Cc]|[Bb][CcDd]))"
 )
 _ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0\x80[\x80-\xbf]{2}")
@@ -42,9 +48,13 @@ def readings(target: bytes) -> frozenset[bytes] | None:
         return None
     found = {normalise_path(path)}
     for _ in range(_ROUNDS + 1):
-        for text in {path, path.replace(b"\\", b"/")}:
-            for read in {text, _TRAILING.sub(b"", _PARAMETERS.sub(b"", _CUT.split(text, 1)[0]))}:
-                found |= _resolutions(read)
+        texts = {path}
+        for change in _CHANGES:
+            texts |= {change(text) for text in texts}
+            if len(texts) > _MOST_TEXTS:
+                return None
+        for text in texts:
+            found |= _resolutions(text)
         decoded = _OVERLONG.sub(_shortest, _ENCODED.sub(_octet, path))
         if decoded == path:
             break
@@ -52,10 +62,37 @@ def readings(target: bytes) -> frozenset[bytes] | None:
     return frozenset(found)
 
 
+def _compatible(path: bytes) -> bytes:
+    """Replace compatibility characters, such as full-width letters, by what they are compatible with."""
+    if path.isascii():
+        return path
+    return normalize("NFKC", path.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def _without_backslashes(path: bytes) -> bytes:
+    return path.replace(b"\\", b"/")
+
+
+def _cut(path: bytes) -> bytes:
+    return _CUT.split(path, 1)[0]
+
+
+def _without_parameters(path: bytes) -> bytes:
+    return _PARAMETERS.sub(b"", path)
+
+
+def _without_trailing(path: bytes) -> bytes:
+    return _TRAILING.sub(b"", path)
+
+
+#: What readers may do to a path, each or not, in the order in which one makes room for another.
+_CHANGES: Final = (_compatible, _without_backslashes, _cut, _without_parameters, _without_trailing)
+
+
 def _resolutions(path: bytes) -> set[bytes]:
-    """Remove dot segments: with empty segments merged, kept, or taken for the mark of an authority."""
+    """Leave dot segments, or remove them: with empty segments merged, kept, or taken for the mark of an authority."""
     segments = path.split(b"/")[1:]
-    found = {_resolved(segments, merge=True)}
+    found = {path, _resolved(segments, merge=True)}
     if b"//" in path:
         found.add(_resolved(segments, merge=False))
         if not segments[0]:
