@@ -26,7 +26,7 @@ from proxy.errors import GatewayError
 from proxy.exchange import Exchange
 from proxy.limit_gate import LimitGate
 from proxy.pipeline import Pipeline
-from proxy.snapshot import Snapshot, SnapshotParts, UpstreamTls
+from proxy.snapshot import Snapshot, SnapshotParts
 from proxy.telemetry import counters, process_log
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.counters import WorkerCounters
@@ -40,6 +40,7 @@ from proxy.upstream.addresses import UpstreamMessage
 from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
 from proxy.upstream.pool import Pool, PoolContext
+from proxy.upstream.trust import UpstreamTls
 
 
 def _nobody(*_told: object) -> None:

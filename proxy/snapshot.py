@@ -4,7 +4,6 @@ A request keeps the snapshot that it started with.  What outlives a snapshot (ta
 connections, buckets, stored responses, counters) is referred to, not owned.
 """
 
-import ssl
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
@@ -12,7 +11,6 @@ from typing import Final
 from proxy.caching.key import KeyRules, compile_rules, key_space, rules_for_writes
 from proxy.config import schema
 from proxy.config.schema import Config
-from proxy.errors import TlsFailureError
 from proxy.exchange import Origin
 from proxy.http1.request import RequestFields
 from proxy.plans import RequestPlan, make_plan
@@ -274,29 +272,3 @@ class SnapshotParts:
         if not rules.allow and not rules.deny:
             return None
         return self._firewalls.get(rules) or Firewall.of(rules, {})
-
-
-class UpstreamTls:
-    """TLS contexts for https upstreams: always verified, one for each CA file."""
-
-    def __init__(self) -> None:
-        self._contexts: dict[str, ssl.SSLContext] = {}
-
-    def context(self, ca_file: str) -> ssl.SSLContext:
-        """Return the context that trusts ``ca_file`` alone, or the system's authorities where it is empty.
-
-        Raises TlsFailureError when the file cannot be used (any more).
-        """
-        context = self._contexts.get(ca_file)
-        if context is None:
-            try:
-                context = ssl.create_default_context(cafile=ca_file or None)
-            except OSError as exc:  # an SSLError is one, too
-                raise TlsFailureError(f"{ca_file}: {exc}") from exc
-            context.set_alpn_protocols(["http/1.1"])
-            self._contexts[ca_file] = context
-        return context
-
-    def forget(self) -> None:
-        """Read the CA files again when they are needed next."""
-        self._contexts.clear()

@@ -7,6 +7,7 @@ since a signed request is for one URL.
 """
 
 import io
+import ssl
 import time
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ import urllib3
 from acme.client import ClientNetwork
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
+from requests.adapters import HTTPAdapter
+from urllib3.util.ssl_ import create_urllib3_context
 
 from acme import errors as acme_errors
 from autocert.errors import ProblemDocument, ReplyError, SettingsError, Unreachable, UnreachableError
@@ -27,12 +30,26 @@ _READ_TIMEOUT: Final = 10.0
 USER_AGENT: Final = "foregate-autocert/1"
 
 
+class _Adapter(HTTPAdapter):
+    """Verifies chain, dates and name with every Python alike.
+
+    Since Python 3.13 private CAs are refused for their form, too (no key usage in the root, for one), which would
+    end renewals by nothing but a newer Python.
+    """
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        context = create_urllib3_context()
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        super().init_poolmanager(*args, ssl_context=context, **kwargs)
+
+
 class Network(ClientNetwork):
     """Signed requests to one CA; not for use by two threads at a time."""
 
     def __init__(self, key: JWKEC, *, scheme: str, ca_file: str) -> None:
         super().__init__(key, alg=ES256, user_agent=USER_AGENT)
         self.session.trust_env = False
+        self.session.mount("https://", _Adapter())
         self._trust: str | bool = ca_file or True
         self._scheme = scheme
         self._ends = 0.0

@@ -9,6 +9,7 @@ import h11
 
 from proxy.errors import ForegateError
 from proxy.upstream.addresses import HealthReport, TargetKey
+from proxy.upstream.trust import verifying_context
 
 TIMEOUT = 5.0  # seconds for a whole probe, from connect to the head of the response
 REPEAT = 1.0  # seconds until a probe that disagrees with the verdict is repeated
@@ -117,7 +118,7 @@ class HealthClient:
         context = self._contexts.get(ca_file)
         if context is None:
             try:
-                context = ssl.create_default_context(cafile=ca_file or None)
+                context = verifying_context(ca_file)
             except OSError as fault:
                 raise CaFileError(f"cannot load {ca_file}: {fault.strerror or fault}") from fault
             self._contexts[ca_file] = context

@@ -15,6 +15,7 @@ from autocert.errors import ReplyError, SettingsError, Unreachable, UnreachableE
 from autocert.replies import Order
 from autocert.threads import LeftBehindError, Threads
 from tests.fakes.acme_ca import FakeCa, Reply, refusal
+from tests.fakes.certificates import Authority
 from tests.fakes.pebble import free_port
 
 T = TypeVar("T")
@@ -248,6 +249,26 @@ async def test_replies_that_make_no_sense_are_errors_of_ours(ca: FakeCa, kind: s
     }
     with pytest.raises((ReplyError, UnreachableError)):
         await call(calls[kind])
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_a_private_ca_of_any_form_is_trusted_when_it_is_named(tmp_path: Path, is_named: bool) -> None:
+    authority = Authority(tmp_path)  # it has no key usage, which Python 3.13 would object to
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", ssl=authority.server_context("localhost"))
+    async with server:
+        url = f"https://localhost:{server.sockets[0].getsockname()[1]}/directory"
+        ca_file = str(authority.ca_file) if is_named else ""
+        found = Connection(url, ca_file, ec.generate_private_key(ec.SECP256R1()))
+        found.allow(10.0)
+        with pytest.raises(UnreachableError) as caught:
+            await call(found.begin)
+    assert caught.value.reason is (Unreachable.NOT_ACME if is_named else Unreachable.UNTRUSTED)
 
 
 def test_the_library_is_imported_late(tmp_path: Path) -> None:
