@@ -247,8 +247,12 @@ def route_of(part: Part, site: Table) -> Table:
         }
         if differing:
             route[name] = dict(sorted(differing.items()))
+    # What was for the site's app alone, a key perhaps, is not for the route's.
+    foreign = set(site.get("set_request_headers", {})) - set(part.keys.get("set_request_headers", {}))
+    if "upstream" in part.keys and foreign:
+        route["set_request_headers"] = dict.fromkeys(sorted(foreign), "")
     for name in _HEADER_MAPS:
         new = {field: v for field, v in part.keys.get(name, {}).items() if site.get(name, {}).get(field) != v}
         if new:
-            route[name] = new
+            route.setdefault(name, {}).update(new)
     return route

@@ -10,6 +10,7 @@ from proxy.importing.nginx.settings import Surroundings, settings
 from proxy.importing.nginx.tree import Directive
 from proxy.importing.repair import CLOSED
 
+_ANSWERS: Final = "set_response_headers"
 _NOWHERE: Final = (
     "nginx served files here, or nothing; everybody is refused until you give the site an `upstream`"
 )
@@ -74,12 +75,10 @@ def _assembled(
         site.update(upstream=first, firewall=dict(CLOSED))
         around.notes.left_out(server.directive.place, "location /", _NOWHERE)
     routes = [route_of(part, site) for part in parts.values()]
-    for key in ("set_request_headers", "set_response_headers"):
-        for part in parts.values():
-            for field in sorted(set(site.get(key, {})) - set(part.keys.get(key, {}))):
-                around.notes.changed(
-                    "", f"{field} in {part.path}", f"{key} of the site count in its routes, too"
-                )
+    for part in parts.values():
+        for field in sorted(set(site.get(_ANSWERS, {})) - set(part.keys.get(_ANSWERS, {}))):
+            reason = f"{_ANSWERS} of the site count in its routes, too"
+            around.notes.changed("", f"{field} in {part.path}", reason)
     useful = [route for route in routes if len(route) > 1]
     # A route that differs in nothing still matters below another route.
     kept = [route for route in routes if route in useful or any(_is_below(route, other) for other in useful)]

@@ -116,6 +116,15 @@ def test_what_counts_at_the_front_page_does_not_count_elsewhere(site: SiteOf) ->
     ]
 
 
+def test_what_is_sent_to_one_app_is_not_sent_to_another(site: SiteOf) -> None:
+    found = site(
+        "location / { proxy_pass http://x; proxy_set_header X-Key secret; }"
+        "location /b/ { proxy_pass http://y; proxy_set_header X-Other o; }"
+    )
+    assert found["set_request_headers"] == {"X-Key": "secret"}
+    assert found["route"][0]["set_request_headers"] == {"X-Key": "", "X-Other": "o"}
+
+
 def test_a_site_of_files_with_an_api_is_closed_but_for_the_api(site: SiteOf) -> None:
     found = site("root /srv; location /api/ { proxy_pass http://x; } location / { try_files $uri =404; }")
     assert found["firewall"] == CLOSED | {"allow": []}
