@@ -142,14 +142,12 @@ def certificate_files(server: Server, base: Path, notes: Notes) -> tuple[str, st
 
 
 def _located(name: str, base: Path) -> str | None:
-    """Return the absolute path of a file, looked for in a copied tree around the configuration too."""
+    """Return the absolute path of a file: in a copied tree around the configuration, else as it stands."""
     if not name or "\0" in name or "$" in name:
         return None
     tail = Path(name.lstrip("/"))
-    candidates = [Path(name) if os.path.isabs(name) else base / name]
-    candidates += (
-        [folder / tail for folder in (base, base.parent, base.parent.parent)] if os.path.isabs(name) else []
-    )
+    copies = [folder / tail for folder in (base.parent.parent, base.parent, base)]
+    candidates = [*copies, Path(name)] if os.path.isabs(name) else [base / name]
     for candidate in candidates:
         try:
             if candidate.is_file():

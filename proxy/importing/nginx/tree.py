@@ -58,7 +58,7 @@ class Directive:
 
 def read_tree(file: Path, notes: Notes) -> tuple[Directive, ...]:
     """Return the directives of a file; raises ImportRefusedError with file and line."""
-    return _Reader(file.parent, notes).read(file, 0)
+    return _Reader(file.parent.absolute(), notes).read(file, 0)
 
 
 class _Reader:
@@ -132,21 +132,26 @@ class _Reader:
             yield from self.read(Path(file), depth + 1)
 
     def _found(self, pattern: str) -> list[str]:
-        """Return the files that a pattern names: as it stands, else in a copied tree around the first file."""
+        """Return the files that a pattern names: in a copied tree around the first file, else as it stands."""
         if not pattern or "\0" in pattern:
             return []
         if not os.path.isabs(pattern):
-            return sorted(glob.glob(os.path.join(glob.escape(str(self._base)), pattern)))
-        if os.path.isdir(os.path.dirname(pattern)):
+            return _matching(self._base, pattern)
+        if Path(pattern).is_relative_to(self._base):
             return sorted(glob.glob(pattern))
-        return self._copied(pattern)
+        return self._copied(pattern) or sorted(glob.glob(pattern))
 
     def _copied(self, pattern: str) -> list[str]:
         parts = Path(pattern).parts[1:]
         # With its folder at least: a pattern alone, such as *.conf, would find the first file itself.
         tails = (os.path.join(*parts[start:]) for start in range(len(parts) - 1))
-        candidates = (glob.glob(os.path.join(glob.escape(str(self._base)), tail)) for tail in tails)
-        return sorted(next(filter(None, candidates), []))
+        places = [(folder, os.path.join(*parts)) for folder in list(self._base.parents)[:2]]
+        candidates = (_matching(*place) for place in (*places, *((self._base, tail) for tail in tails)))
+        return next(filter(None, candidates), [])
+
+
+def _matching(folder: Path, pattern: str) -> list[str]:
+    return sorted(glob.glob(os.path.join(glob.escape(str(folder)), pattern)))
 
 
 def _text(file: Path) -> str:

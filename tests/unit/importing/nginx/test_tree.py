@@ -41,7 +41,9 @@ def test_includes_stand_in_their_place(tmp_path: Path) -> None:
 def test_a_copied_tree_is_found(tmp_path: Path) -> None:
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "conf.d" / "a.conf").write_text("a 1;")
-    assert [d.name for d in _read(tmp_path, "include /nowhere/etc/nginx/conf.d/*.conf;")] == ["a"]
+    (tmp_path.parent / "b.conf").write_text("b 1;")
+    text = f"include /etc/nginx/conf.d/*.conf; include {tmp_path}/conf.d/*.conf; include /b.conf;"
+    assert [d.name for d in _read(tmp_path, text)] == ["a", "a", "b"]
 
 
 def test_a_pattern_that_matches_nothing_is_not_looked_for_elsewhere(tmp_path: Path) -> None:
