@@ -9,35 +9,22 @@ messages that the gateway meant. The suite runs a few hundred (`tests/wire/test_
 import asyncio
 import logging
 import socket
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import uvloop
 
-from bench.processes import free_port
 from tests.fakes.differential import WITNESS, Findings, OddApp, request, response
 from tests.fakes.mutation import Mutator
+from tests.fakes.nginx import running_nginx
 from tests.fakes.playbook import WHOLE, Play
 from tests.fakes.readers import Seen, responses_by_h11
 from tests.fakes.strict_app import StrictApp
 
 BATCH: Final = 100
 _PATIENCE: Final = 20.0
-_NGINX: Final = """
-daemon off; master_process off; pid nginx.pid; error_log error.log crit;
-events {{ worker_connections 64; }}
-http {{
-    access_log off; keepalive_requests 1000000; client_max_body_size 0; merge_slashes off;
-    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path u; scgi_temp_path s;
-    server {{ listen 127.0.0.1:{port}; location / {{ return 200 "$request_method $request_uri"; }} }}
-}}
-"""
+_LOCATION: Final = 'location / { return 200 "$request_method $request_uri"; }'
 
 
 class Nginx:
@@ -78,33 +65,6 @@ class Nginx:
         return ""
 
 
-@contextmanager
-def nginx() -> Iterator[Nginx]:
-    """Run nginx."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "nginx.conf").write_text(_NGINX.format(port=port))
-        process = subprocess.Popen(["nginx", "-p", folder, "-c", "nginx.conf"], stderr=subprocess.DEVNULL)
-        try:
-            _wait_for(port)
-            yield Nginx(port)
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError("nginx does not listen")
-
-
 async def requests(count: int, seed: int, server: Nginx, findings: Findings) -> None:
     """Send so many requests, and show what the app gets to everybody."""
     mutator = Mutator(seed)
@@ -139,7 +99,8 @@ def main(count: int = 50_000, seed: int = 1) -> int:
     logging.disable()  # apps fail all the time
     findings = Findings()
     began = time.monotonic()
-    with nginx() as server, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with running_nginx(_LOCATION) as port, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        server = Nginx(port)
         runner.run(requests(count, seed, server, findings))
         runner.run(responses(count, seed + 1, findings))
         findings.counts["requests refused by nginx"] = server.refused
