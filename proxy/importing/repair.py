@@ -20,7 +20,7 @@ from proxy.supervisor.certificate_wishes import FilePair
 CLOSED: Final[Table] = {"allow": [], "deny": ["0.0.0.0/0", "::/0"]}
 _PART: Final = re.compile(r'\[(\d+)\]|"((?:[^"\\]|\\.)*)"|([^.\["]+)')
 # Every round takes something out; this many are never needed and keep a mistake from running for ever.
-_MOST_ROUNDS: Final = 10_000
+_MOST_ROUNDS: Final = 1000
 
 _Path = tuple[str | int, ...]
 
@@ -33,7 +33,7 @@ def make_valid(draft: Draft) -> Loaded:
         try:
             loaded = _loaded(draft.document)
         except ConfigError as exc:
-            _take_out(draft, exc.faults[0])
+            _take_out(draft, exc.faults)
             continue
         if not _replaced_pair(draft):
             return loaded
@@ -48,20 +48,34 @@ def _loaded(document: Table) -> Loaded:
         return load(file, {})
 
 
-def _take_out(draft: Draft, fault: Fault) -> None:
-    path = _existing(draft.document, _path(fault.key))
-    found = f"found {fault.found}, expected {fault.expected}" if fault.found else f"expected {fault.expected}"
-    reason = f"{found}; {fault.hint}" if fault.hint else found
-    draft.notes.left_out("", f"{fault.key} ({fault.site})" if fault.site else fault.key, reason)
-    if "firewall" in path:
-        path = path[: path.index("firewall") + 1]
-        _at(draft.document, path[:-1])["firewall"] = dict(CLOSED)
-        return
-    if "tls" in path and path[0] == "site" and draft.sites[int(path[1])]["tls"].get("mode") == "files":
-        _order_instead(draft.sites[int(path[1])])
-        return
+def _take_out(draft: Draft, faults: tuple[Fault, ...]) -> None:
+    """Take out what the faults are about, the last in a list first, so that the places of the others stay right."""
+    paths: set[_Path] = set()
+    for fault in faults:
+        found = f"found {fault.found}, " if fault.found else ""
+        reason = f"{found}expected {fault.expected}; {fault.hint}".rstrip("; ")
+        draft.notes.left_out("", f"{fault.key} ({fault.site})" if fault.site else fault.key, reason)
+        path = _existing(draft.document, _path(fault.key))
+        # A firewall goes as a whole, and so does a pair of files.
+        whole = next((part for part in ("firewall", "tls") if part in path[2:]), None)
+        paths.add(path if whole is None else path[: path.index(whole) + 1])
+    for path in sorted(paths, key=_position, reverse=True):
+        if not any(path[:depth] in paths for depth in range(1, len(path))):
+            _take_one_out(draft, path)
+
+
+def _position(path: _Path) -> list[tuple[int, str]]:
+    return [(part, "") if isinstance(part, int) else (-1, part) for part in path]
+
+
+def _take_one_out(draft: Draft, path: _Path) -> None:
     holder = _at(draft.document, path[:-1])
-    del holder[path[-1]]
+    if path[-1] == "firewall":
+        holder["firewall"] = dict(CLOSED)
+    elif path[-1] == "tls" and holder["tls"].get("mode") == "files":
+        _order_instead(holder)
+    else:
+        del holder[path[-1]]
 
 
 def _path(key: str) -> _Path:

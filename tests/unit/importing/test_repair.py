@@ -1,6 +1,7 @@
 """Whatever is drafted, what is written passes `foregate check`; and a faulty firewall is never an open one."""
 
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ SITE = {"domains": ["a.example.com"], "upstream": "http://app:3000"}
 
 
 def _repaired(*sites: dict[str, Any], **tables: Any) -> Draft:
-    draft = Draft(document={**tables, "site": [dict(site) for site in sites]})
+    draft = Draft(document={**tables, "site": [deepcopy(site) for site in sites]})
     make_valid(draft)
     return draft
 
@@ -48,6 +49,18 @@ def test_what_is_wrong_is_taken_out_with_a_note(
     draft = _repaired({**SITE, **site}, **tables)
     assert draft.sites == [{**SITE, **expected}]
     assert draft.notes.of(Outcome.LEFT_OUT)
+
+
+def test_many_faults_at_once() -> None:
+    routes = [{"path": f"/{number}", "limits": {"body": "x", "fields": 0}} for number in range(40)]
+    routes[7] = {"path": "no", "limits": {"body": "1MB"}}
+    draft = _repaired({**SITE, "route": [*routes, {"path": "/last"}]}, SITE)
+    assert len(draft.sites) == 1
+    assert [route["path"] for route in draft.sites[0]["route"]] == [
+        *(f"/{number}" for number in range(40) if number != 7),
+        "/last",
+    ]
+    assert all(route.get("limits", {}) == {} for route in draft.sites[0]["route"])
 
 
 def test_a_site_that_cannot_be_saved_goes_alone() -> None:
