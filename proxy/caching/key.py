@@ -187,7 +187,8 @@ def _keyed(pairs: Pairs, rules: KeyRules) -> Iterable[tuple[bytes, bytes]]:
         elif name in REPLACED:
             continue
         elif name in CLIENT_ADDRESS:
-            if rules.key_client_address:
+            # Forwarded is always replaced; the others reach the upstream from a trusted peer.
+            if rules.key_client_address or (name != b"forwarded" and is_suspicious(name, value)):
                 yield name, value
         elif not (name in rules.neutral or is_neutral(name)) or is_suspicious(name, value):
             yield name, value

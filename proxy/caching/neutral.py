@@ -88,6 +88,9 @@ _CREDENTIAL_WORDS: Final = frozenset(
 )
 _SEPARATORS: Final = re.compile(rb"[-_.]")
 _MARKUP: Final = re.compile(rb"[<>`{}\"'\x00-\x08\x0a-\x1f\x7f]|\$\(")
+#: Client hints are quoted strings by their grammar; the rest serves them as little.
+_MARKUP_IN_HINT: Final = re.compile(rb"[<>`{}\x00-\x08\x0a-\x1f\x7f]|\$\(")
+_ADDRESSES: Final = re.compile(rb"[0-9A-Fa-f.:, \t]*")
 _WEB_ORIGINS: Final = (b"http://", b"https://")
 
 
@@ -108,10 +111,15 @@ def is_credential(name: bytes) -> bool:
 def is_suspicious(name: bytes, value: bytes) -> bool:
     """Say whether a neutral field's value could do harm when an answer for everybody reflects it.
 
-    Client hints are quoted strings by their grammar, and conditionals do not reach the upstream on a fill.
+    Conditionals do not reach the upstream on a fill. A proxy that is trusted may pass on whatever its clients say in
+    the fields that name an address, so anything but addresses counts.
     """
-    if name in CONDITIONALS or name.startswith(b"sec-ch-"):
+    if name in CONDITIONALS:
         return False
+    if name in CLIENT_ADDRESS:
+        return _ADDRESSES.fullmatch(value) is None
+    if name.startswith(b"sec-ch-"):
+        return _MARKUP_IN_HINT.search(value) is not None
     if name == b"referer" and not value.lower().startswith(_WEB_ORIGINS):
         return bool(value)
     return _MARKUP.search(value) is not None

@@ -52,6 +52,7 @@ FIELDS = [
     *(f"Cookie: _ga={POISON}", f'Cookie: _ga="{POISON}; session=1"', f"Cookie: _ga={POISON}; a=b"),
     *(f"Connection: close, {POISON}", f"Proxy-Connection: {POISON}", f"Keep-Alive: {POISON}"),
     *(f"Cache-Control: {POISON}='", f"Pragma: {POISON}<", f"Traceparent: {{{POISON}}}"),
+    *(f'Sec-CH-UA: "<{POISON}>";v=1', f"X-Client-IP: {POISON}", f"X-Cluster-Client-IP: <{POISON}>"),
     *(f"Upgrade: {POISON}", f"Upgrade: websocket\r\nConnection: upgrade\r\nX-A: {POISON}"),
 ]
 
@@ -69,15 +70,10 @@ def test_poisoning_by_a_field(gate: Gate, fields: str) -> None:
 
 @pytest.mark.parametrize("fields", FIELDS)
 def test_poisoning_by_a_field_through_a_trusted_proxy(behind_proxy: Gate, fields: str) -> None:
-    if fields.startswith(("X-Forwarded-For", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")):
-        fields += "\r\nX-Forwarded-For: 192.0.2.1"  # they name the client, which is not part of the key
     path = behind_proxy.path()
     behind_proxy.get(path, f"{fields}\r\n")
     _, content = behind_proxy.get(path)
-    told = [
-        field for field in json.loads(content)[3:] if field[0] not in ("x-forwarded-for", "true-client-ip")
-    ]
-    assert POISON not in json.dumps([field for field in told if field[0] != "cf-connecting-ip"])
+    assert POISON not in content
 
 
 @pytest.mark.parametrize(

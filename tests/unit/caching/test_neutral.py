@@ -106,6 +106,11 @@ def test_a_field_that_nobody_thought_of_is_in_the_key(name: bytes) -> None:
         (b"traceparent", b"{{7*7}}"),
         (b"accept", b"a\x1b[31m"),
         (b"user-agent", b"$(id)"),
+        (b"sec-ch-ua", b'"<svg onload=x>";v="8"'),
+        (b"sec-ch-ua-platform", b'"{{7*7}}"'),
+        (b"true-client-ip", b"<script>"),
+        (b"x-client-ip", b"evil.example"),
+        (b"x-forwarded-for", b"192.0.2.1, x'y"),
     ],
 )
 def test_a_neutral_value_that_could_break_out_of_a_page_or_log_is_suspicious(
@@ -127,6 +132,9 @@ def test_a_neutral_value_that_could_break_out_of_a_page_or_log_is_suspicious(
         (b"if-none-match", b'W/"abc", "def"'),
         (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         (b"referer", b""),
+        (b"sec-ch-ua-full-version-list", b'"Not(A:Brand";v="99.0.0.0", "Chromium";v="133.0.6943.142"'),
+        (b"x-forwarded-for", b"2001:db8::1, 192.0.2.1"),
+        (b"cf-connecting-ip", b"192.0.2.1"),
     ],
 )
 def test_what_browsers_really_send_is_not_suspicious(name: bytes, value: bytes) -> None:
