@@ -1,7 +1,7 @@
 """Do what docs/first-five-minutes.md says, on a fresh Debian, and take the time.
 
-`python -m tests.campaigns.first_minutes [--folder FOLDER] [--mount SOURCE:TARGET]...` as root (Debian package
-debootstrap; about four minutes). Every command of the page is typed into the terminal that it names: the first as root,
+`python -m tests.campaigns.first_minutes [--folder FOLDER] [--suite SUITE] [--mount SOURCE:TARGET]...` as root
+(Debian package debootstrap; about two minutes). Every command of the page is typed into the terminal that it names: the first as root,
 all others as a plain user. FOLDER keeps the fresh system for the next time; `--mount` lends files, such as a mirror's
 configuration of pip. Passes when every command does and each terminal shows what the page says.
 """
@@ -22,7 +22,7 @@ from typing import Final
 from tests.fakes.foregate import ROOT
 
 PAGE: Final = ROOT / "docs" / "first-five-minutes.md"
-SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
+MIRROR: Final = "http://deb.debian.org/debian"
 USER: Final = "1000"
 HOME: Final = "/home/user"
 PATIENCE: Final = 400.0
@@ -71,15 +71,16 @@ def blocks() -> list[Block]:
 class FreshSystem:
     """A minimal Debian in a folder, as it is after an installation; whatever changes is kept apart and thrown away."""
 
-    def __init__(self, folder: Path, changes: Path) -> None:
-        self._base = folder / f"base-{SUITE}"
+    def __init__(self, folder: Path, suite: str, changes: Path) -> None:
+        self._suite = suite
+        self._base = folder / f"base-{suite}"
         self.root = changes / "root"
         self._changes = changes
 
     def make(self, mounts: Sequence[str]) -> None:
         """Bootstrap it unless it is there, and mount it (in a namespace of this process)."""
         if not self._base.exists():
-            command = ["debootstrap", "--variant=minbase", SUITE, str(self._base), MIRROR]
+            command = ["debootstrap", "--variant=minbase", self._suite, str(self._base), MIRROR]
             subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         layers = {name: self._changes / name for name in ("upper", "work", "root")}
         for layer in layers.values():
@@ -164,9 +165,8 @@ class Session:
         return self._folder / f"{block.terminal.replace(' ', '-')}.log"
 
 
-def type_everything(folder: Path, changes: Path, mounts: Sequence[str]) -> None:
+def type_everything(system: FreshSystem, changes: Path, mounts: Sequence[str]) -> None:
     """Type the whole page into the terminals of a fresh system."""
-    system = FreshSystem(folder, changes)
     system.make(mounts)
     session = Session(system, changes)
     total = 0.0
@@ -183,12 +183,12 @@ def type_everything(folder: Path, changes: Path, mounts: Sequence[str]) -> None:
     print(f"{total:6.1f} s  in all, {sum(len(one.commands.splitlines()) for one in blocks())} lines typed")
 
 
-def campaign(folder: Path, mounts: Sequence[str]) -> int:
+def campaign(folder: Path, suite: str, mounts: Sequence[str]) -> int:
     """Do it in mount and process namespaces of its own: when they end, nothing is mounted or runs any more."""
     with tempfile.TemporaryDirectory(prefix="fresh-", dir=folder) as changes:
         command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         command += [sys.executable, "-m", "tests.campaigns.first_minutes", "--folder", str(folder)]
-        command += [f"--mount={lent}" for lent in mounts]
+        command += [f"--suite={suite}", *(f"--mount={lent}" for lent in mounts)]
         return subprocess.run([*command, "--inside", changes], cwd=ROOT, check=False).returncode
 
 
@@ -196,6 +196,7 @@ def main() -> int:
     """Run it, or say why not; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="keeps the fresh system for the next time")
+    parser.add_argument("--suite", default="bookworm", help="Debian's")
     parser.add_argument("--mount", action="append", default=[], metavar="SOURCE:TARGET")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     known = parser.parse_args()
@@ -205,13 +206,14 @@ def main() -> int:
         return 0
     if known.inside is not None:
         # Nothing in here may remove the folder: the machine's devices are mounted in it.
-        type_everything(known.folder, known.inside, known.mount)
+        system = FreshSystem(known.folder, known.suite, known.inside)
+        type_everything(system, known.inside, known.mount)
         return 0
     if known.folder is not None:
         known.folder.mkdir(parents=True, exist_ok=True)
-        return campaign(known.folder.resolve(), known.mount)
+        return campaign(known.folder.resolve(), known.suite, known.mount)
     with tempfile.TemporaryDirectory(prefix="foregate-first-") as name:
-        return campaign(Path(name), known.mount)
+        return campaign(Path(name), known.suite, known.mount)
 
 
 if __name__ == "__main__":
