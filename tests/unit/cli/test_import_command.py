@@ -81,6 +81,14 @@ def test_certificates_go_where_they_are_told_to(run: Run, tmp_path: Path) -> Non
     assert 'storage = "data"' in (tmp_path / "proxy.toml").read_text()
 
 
+def test_the_storage_of_an_image(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lineage(tmp_path / "le", "a", "a.example.com")
+    monkeypatch.setenv("FOREGATE_STORAGE", str(tmp_path / "volume"))
+    assert run("import", "certbot", "le", "-o", "proxy.toml")[0] == 0
+    assert "storage" not in (tmp_path / "proxy.toml").read_text()
+    assert (tmp_path / "volume" / "certificates" / "a.example.com").is_dir()
+
+
 def test_an_environment_on_standard_input(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(tmp_path / "data", "b.example.com")
     piped = io.TextIOWrapper(io.BytesIO(b"SITES=a.example.com=app:80;b.example.com=app:81\nHOME=/root\n"))
