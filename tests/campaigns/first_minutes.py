@@ -1,9 +1,9 @@
 """Do what docs/first-five-minutes.md says, on a fresh Debian, and take the time.
 
 `python -m tests.campaigns.first_minutes [--folder FOLDER] [--suite SUITE] [--mount SOURCE:TARGET]...` as root
-(Debian package debootstrap; about two minutes). Every command of the page is typed into the terminal that it names: the first as root,
-all others as a plain user. FOLDER keeps the fresh system for the next time; `--mount` lends files, such as a mirror's
-configuration of pip. Passes when every command does and each terminal shows what the page says.
+(Debian package debootstrap; about two minutes). Every command of the page is typed into the terminal that it names:
+the first as root, all others as a plain user. FOLDER keeps the fresh system for the next time; `--mount` lends files,
+such as a mirror's configuration of pip. Passes when every command does and each terminal shows what the page says.
 """
 
 import argparse
