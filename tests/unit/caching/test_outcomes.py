@@ -23,6 +23,7 @@ def test_rfc9211_2_a_hit() -> None:
 
 
 def test_rfc9211_2_1_a_stale_answer_without_forwarding_is_a_hit_with_negative_ttl() -> None:
+    assert hit_lines(-1, 2) == hit_lines(0, 2)  # stored between a request's beginning and its lookup
     assert hit_lines(9, -6) == b"Age: 9\r\nCache-Status: foregate; hit; ttl=-6\r\nX-Cache-Status: STALE\r\n"
 
 
