@@ -132,6 +132,18 @@ class Server:
 
 
 @contextlib.contextmanager
+def running(
+    name: str, command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run a server until the end of the block."""
+    server = Server(name, command, folder, environment)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
 def working_folder() -> Iterator[Path]:
     """Yield a temporary folder that servers which drop their privileges can enter."""
     with tempfile.TemporaryDirectory(prefix="foregate-bench-") as name:

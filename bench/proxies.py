@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.certificates import write_certificate
 from bench.interpreter import REPOSITORY, Interpreter, interpreter
-from bench.processes import BenchError, Server, free_port, raise_descriptor_limit
+from bench.processes import BenchError, Server, free_port, raise_descriptor_limit, running
 from bench.rows import HOST, LARGE_BODY, MIDDLE_BODY, SMALL_BODY, Row
 
 CONFIGURATIONS = Path(__file__).parent / "configurations"
@@ -76,7 +76,7 @@ class Proxy:
     ports: dict[str, int]
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """Find a program, also where a plain user's PATH does not look."""
     found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
     if found is None:
@@ -104,15 +104,15 @@ def foregate(python: Interpreter) -> Kind:
 NGINX = Kind(
     name="nginx",
     template="nginx.conf",
-    command=lambda path, _: [_program("nginx"), "-c", str(path), "-p", str(path.parent), "-e", "stderr"],
-    version=lambda: _printed(_program("nginx"), "-v").rpartition("/")[2],
+    command=lambda path, _: [program("nginx"), "-c", str(path), "-p", str(path.parent), "-e", "stderr"],
+    version=lambda: _printed(program("nginx"), "-v").rpartition("/")[2],
     sites=NGINX_SITES,
 )
 HAPROXY = Kind(
     name="haproxy",
     template="haproxy.cfg",
-    command=lambda path, _: [_program("haproxy"), "-W", "-db", "-f", str(path)],
-    version=lambda: _printed(_program("haproxy"), "-v").split()[2].partition("-")[0],
+    command=lambda path, _: [program("haproxy"), "-W", "-db", "-f", str(path)],
+    version=lambda: _printed(program("haproxy"), "-v").split()[2].partition("-")[0],
     sites=HAPROXY_SITES,
     tells_clients_apart=False,
 )
@@ -120,10 +120,10 @@ CADDY = Kind(
     name="caddy",
     template="Caddyfile",
     command=lambda path, workers: [
-        *("/usr/bin/env", f"GOMAXPROCS={workers}", f"HOME={path.parent}", _program("caddy"), "run"),
+        *("/usr/bin/env", f"GOMAXPROCS={workers}", f"HOME={path.parent}", program("caddy"), "run"),
         *("--adapter", "caddyfile", "--config", str(path)),
     ],
-    version=lambda: _printed(_program("caddy"), "version").split()[0],
+    version=lambda: _printed(program("caddy"), "version").split()[0],
     sites=CADDY_SITES,
 )
 NAMES = ("nginx", "foregate", "haproxy", "caddy")
@@ -144,7 +144,8 @@ def chosen_kinds(names: str, python: str = "") -> tuple[Kind, ...]:
     return tuple(kinds[name] for name in wanted)
 
 
-def _render(template: str, target: Path, values: dict[str, str]) -> Path:
+def render(template: str, target: Path, values: Mapping[str, str]) -> Path:
+    """Write a configuration from its template."""
     text = (CONFIGURATIONS / template).read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
@@ -161,13 +162,11 @@ def running_origin(folder: Path) -> Iterator[int]:
         path.write_bytes(b"x" * length)
         path.chmod(0o644)
     values = {"FOLDER": str(folder), "ORIGIN": str(port), "SMALL": "x" * SMALL_BODY}
-    path = _render("origin.conf", folder / "origin.conf", values)
-    server = Server("origin", [_program("nginx"), "-c", str(path), "-p", str(folder), "-e", "stderr"], folder)
-    try:
+    path = render("origin.conf", folder / "origin.conf", values)
+    command = [program("nginx"), "-c", str(path), "-p", str(folder), "-e", "stderr"]
+    with running("origin", command, folder) as server:
         server.wait_until_listening(port)
         yield port
-    finally:
-        server.stop()
 
 
 @contextlib.contextmanager
@@ -175,12 +174,9 @@ def running_echo(folder: Path) -> Iterator[int]:
     """Run the app that echoes WebSocket messages and yield its port."""
     port = free_port()
     command = [sys.executable, "-m", "bench.websockets", "serve", str(port)]
-    server = Server("echo", command, folder, {"PYTHONPATH": str(REPOSITORY)})
-    try:
+    with running("echo", command, folder, {"PYTHONPATH": str(REPOSITORY)}) as server:
         server.wait_until_listening(port)
         yield port
-    finally:
-        server.stop()
 
 
 @contextlib.contextmanager
@@ -202,10 +198,7 @@ def running_proxy(kind: Kind, site: str, folder: Path, origin: int, *, workers: 
         "DESCRIPTORS": str(descriptors),
         "HALF_OF_DESCRIPTORS": str(descriptors // 2 - SPARE_DESCRIPTORS),
     }
-    path = _render(kind.template, folder / f"{kind.name}-{kind.template}", values)
-    server = Server(kind.name, kind.command(path, workers), folder, kind.environment)
-    try:
+    path = render(kind.template, folder / f"{kind.name}-{kind.template}", values)
+    with running(kind.name, kind.command(path, workers), folder, kind.environment) as server:
         server.wait_until_listening(ports["http"])
         yield Proxy(kind, server, ports)
-    finally:
-        server.stop()
