@@ -94,9 +94,9 @@ def test_a_worker_that_starts_later_has_the_new_memory(front: Foregate, page: Pa
     front.get("/page")
     page.version = 9
     (first, second) = front.worker_pids()
-    os.kill(first, signal.SIGKILL)
+    os.kill(first, signal.SIGTERM)  # a crash would void what is kept
     front.wait_serving(3)
-    os.kill(second, signal.SIGKILL)
+    os.kill(second, signal.SIGTERM)
     front.wait_serving(4)
     assert front.get("/page") == (200, b"0")
     assert front.command("purge").returncode == 0
