@@ -25,13 +25,18 @@ class ImportAbortedError(ForegateError):
 
 @click.command("import")
 @click.argument("source", metavar="FROM", type=click.Choice(_SOURCES))
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option(
-    "-o", "--output", metavar="FILE", help="Write the configuration there; else to standard output."
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write the configuration there; else to standard output.",
 )
 @click.option(
     "--storage",
     metavar="FOLDER",
+    type=click.Path(),
     help="Put certificates and accounts there; with -o it is ssl_data beside FILE unless told otherwise.",
 )
 @click.option(
