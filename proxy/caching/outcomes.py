@@ -84,8 +84,8 @@ def bypassed_lines(reason: Reason) -> bytes:
 def hit_lines(age: int, ttl: int) -> bytes:
     """Return Age and the status lines of an answer from the cache, both in seconds; stale ones have ttl < 0.
 
-    RFC 9211 section 2.1 calls a stale answer without a question to the upstream a hit, too. An age below 0 is that of an
-    answer which another worker stored after the request had begun.
+    RFC 9211 section 2.1 calls a stale answer without a question to the upstream a hit, too. An age below 0 is that
+    of an answer which another worker stored after the request had begun.
     """
     outcome = b"HIT" if ttl >= 0 else b"STALE"
     return b"Age: %d\r\nCache-Status: %s; hit; ttl=%d\r\nX-Cache-Status: %s\r\n" % (
