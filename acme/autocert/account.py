@@ -14,10 +14,14 @@ KIND: Final = "account"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account key, which is no certificate's key, and the account's URI, "" while it is not registered."""
+    """An account key, which is no certificate's key, and the account's URI, "" while it is not registered.
+
+    `contact` are the e-mail addresses that the CA was told last, None when that is not known.
+    """
 
     key_pem: bytes = field(repr=False)
     uri: str = ""
+    contact: tuple[str, ...] | None = None
 
     @property
     def key(self) -> ec.EllipticCurvePrivateKey:
@@ -34,7 +38,7 @@ class Account:
 
     def sealed(self) -> bytes:
         """Return the file that holds it."""
-        notes = json.dumps({"uri": self.uri}).encode()
+        notes = json.dumps({"uri": self.uri, "contact": self.contact}).encode()
         return envelope.seal(KIND, notes + b"\n" + self.key_pem)
 
 
@@ -47,8 +51,11 @@ def unsealed(content: bytes) -> Account:
     """Return the account that a file holds; raises WrongCertificateError when it is damaged."""
     notes, _, key_pem = envelope.unseal(KIND, content).partition(b"\n")
     try:
-        account = Account(key_pem, str(json.loads(notes)["uri"]))
-    except (ValueError, KeyError, TypeError) as exc:
+        fields = json.loads(notes)
+        contact = fields.get("contact")
+        told = None if contact is None else tuple(map(str, contact))
+        account = Account(key_pem, str(fields["uri"]), told)
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise WrongCertificateError("the account's notes are not readable") from exc
     if account.key.curve.name != "secp256r1":
         raise WrongCertificateError("the account key is not on P-256")

@@ -1,169 +1,30 @@
-"""One account at one CA, for asyncio: registration, and single calls off the event loop under a deadline."""
+"""One account at one CA: its key, its registration, its contact, and connections in its name."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Final, Protocol, TypeVar
-
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from typing import Final
 
 from autocert import account as accounts
 from autocert.account import Account
 from autocert.budget import Budget
 from autocert.clock import Clock
-from autocert.errors import StorageError, Unreachable, UnreachableError
+from autocert.contacts import Contacts, contact_of
+from autocert.errors import ReplyError, StorageError
 from autocert.ledger import Limits, account_charges
-from autocert.renewal import Window
-from autocert.replies import Authorization, Order
+from autocert.session import Connect, Session, connect
 from autocert.settings import Authority, Settings
 from autocert.shelf import Damage
 from autocert.storage import Storage
-from autocert.threads import LeftBehindError, Runner
-
-T = TypeVar("T")
+from autocert.threads import Runner
 
 _FOLDER: Final = "accounts"
 _MOST_IDLE: Final = 4
 # A connection keeps the CA's directory; a CA may move its addresses.
 _LONGEST_USE: Final = 3600.0
 DISK_SECONDS: Final = 30.0
-
-
-class Calls(Protocol):
-    """The calls of `connection.Connection`, blocking; raise ReplyError and UnreachableError."""
-
-    def allow(self, seconds: float) -> None:
-        """Give the next call that much time."""
-
-    def begin(self) -> None:
-        """Read the CA's directory."""
-
-    def use_account(self, uri: str) -> None:
-        """Sign requests in the name of that account."""
-
-    def register(self, email: str, eab_kid: str, eab_hmac_key: str) -> str:
-        """Return the URI of the key's account."""
-
-    def new_order(self, names: tuple[str, ...], profile: str, replaces: str) -> Order:
-        """Order a certificate."""
-
-    def order(self, url: str) -> Order:
-        """Return the order as it is now."""
-
-    def authorization(self, url: str) -> Authorization:
-        """Return the authorization as it is now."""
-
-    def answer(self, challenge_url: str) -> None:
-        """Tell the CA to validate."""
-
-    def finalize(self, order: Order, request_der: bytes) -> Order:
-        """Hand in the certificate signing request."""
-
-    def download(self, url: str) -> bytes:
-        """Return the chain in PEM."""
-
-    def offers_renewal_information(self) -> bool:
-        """Tell whether the CA knows of renewal windows."""
-
-    def renewal_information(self, ari_id: str) -> tuple[Window | None, float | None]:
-        """Return the suggested window and Retry-After."""
-
-    def caa_identities(self) -> tuple[str, ...]:
-        """Return the names by which CAA records allow this CA."""
-
-
-Connect = Callable[[Authority, EllipticCurvePrivateKey], Calls]
-
-
-def connect(authority: Authority, key: EllipticCurvePrivateKey) -> Calls:
-    """Return a connection; the library that it needs takes 100 ms and more to import, so only now."""
-    from autocert.connection import Connection
-
-    return Connection(authority.url, authority.ca_file, key)
-
-
-class Session:
-    """One connection in the hands of one order."""
-
-    def __init__(self, connection: Calls, runner: Runner, seconds: float, born: float) -> None:
-        self._connection = connection
-        self._runner = runner
-        self._seconds = seconds
-        self.born = born
-        self.account_uri = ""
-        # A call that was left behind still uses the connection, so nobody else may.
-        self.is_lost = False
-
-    async def begin(self) -> None:
-        """Read the CA's directory, which also shows whether the CA answers before anything is counted."""
-        await self.call(self._connection.begin)
-
-    async def new_order(self, names: tuple[str, ...], profile: str, replaces: str) -> Order:
-        """Order a certificate."""
-        return await self.call(partial(self._connection.new_order, names, profile, replaces))
-
-    async def order(self, url: str) -> Order:
-        """Return the order as it is now."""
-        return await self.call(partial(self._connection.order, url))
-
-    async def authorization(self, url: str) -> Authorization:
-        """Return the authorization as it is now."""
-        return await self.call(partial(self._connection.authorization, url))
-
-    async def answer(self, challenge_url: str) -> None:
-        """Tell the CA to validate."""
-        await self.call(partial(self._connection.answer, challenge_url))
-
-    async def finalize(self, order: Order, request_der: bytes) -> Order:
-        """Hand in the certificate signing request."""
-        return await self.call(partial(self._connection.finalize, order, request_der))
-
-    async def download(self, url: str) -> bytes:
-        """Return the chain in PEM."""
-        return await self.call(partial(self._connection.download, url))
-
-    async def renewal_information(self, ari_id: str) -> tuple[Window | None, float | None]:
-        """Return the suggested window and Retry-After."""
-        return await self.call(partial(self._connection.renewal_information, ari_id))
-
-    async def offers_renewal_information(self) -> bool:
-        """Tell whether the CA knows of renewal windows, and so of successors of certificates."""
-        return await self.call(self._connection.offers_renewal_information)
-
-    async def caa_identities(self) -> tuple[str, ...]:
-        """Return the names by which CAA records allow this CA."""
-        return await self.call(self._connection.caa_identities)
-
-    async def register(self, authority: Authority) -> str:
-        """Return the URI of the key's account."""
-        return await self.call(
-            partial(self._connection.register, authority.email, authority.eab_kid, authority.eab_hmac_key)
-        )
-
-    def use_account(self, uri: str) -> None:
-        """Sign requests in the name of that account."""
-        self.account_uri = uri
-        self._connection.use_account(uri)
-
-    async def call(self, function: Callable[[], T]) -> T:
-        """Run one call; raises UnreachableError when it does not end in time."""
-
-        def bounded() -> T:
-            self._connection.allow(self._seconds)
-            return function()
-
-        # A second more than the call gives itself, so that its own, better error comes first.
-        self.is_lost = True
-        try:
-            result = await self._runner.run(bounded, self._seconds + 1)
-        except LeftBehindError as exc:
-            raise UnreachableError(Unreachable.SLOW, str(exc)) from exc
-        except Exception:
-            self.is_lost = False
-            raise
-        self.is_lost = False
-        return result
 
 
 class Client:
@@ -180,6 +41,7 @@ class Client:
         runner: Runner,
         clock: Clock,
         connect: Connect = connect,
+        contacts: Contacts,
     ) -> None:
         self.authority = authority
         self.limits = limits
@@ -189,6 +51,8 @@ class Client:
         self._runner = runner
         self._clock = clock
         self._connect = connect
+        self._contacts = contacts
+        self._refused_contact: tuple[str, ...] | None = None
         self._account: Account | None = None
         self._lost_uri = ""
         # A new key, or an old one at a CA that has forgotten it: registering it makes a new account.
@@ -196,6 +60,8 @@ class Client:
         self._changing = asyncio.Lock()
         self._idle: list[Session] = []
         self.damage: list[Damage] = []
+        # Contacts that the CA does not accept, for the manager to report and empty.
+        self.refusals: list[ReplyError] = []
 
     async def account(self, *, memory_will_do: bool = False) -> Account:
         """Return the account, perhaps not registered yet; its key is kept before the CA hears of it."""
@@ -216,6 +82,7 @@ class Client:
             if registered:
                 account = await self._registered(session, memory_will_do=memory_will_do)
                 session.use_account(account.uri)
+                await self._tell_contact(session, memory_will_do=memory_will_do)
             yield session
         finally:
             is_fresh = self._clock.steady() - session.born < _LONGEST_USE
@@ -258,9 +125,30 @@ class Client:
                 spend = partial(self._budget.spend, charges, memory_will_do=memory_will_do)
                 await self._runner.run(spend, DISK_SECONDS)
                 self._makes_account = False
-            self._account = Account(account.key_pem, await session.register(self.authority))
+            uri = await session.register(self.authority)
+            self._account = Account(account.key_pem, uri, contact_of(self.authority))
             await self._runner.run(partial(self._keep, self._account, memory_will_do), DISK_SECONDS)
             return self._account
+
+    async def _tell_contact(self, session: Session, *, memory_will_do: bool) -> None:
+        """Have the CA know the configured addresses; ones that it refuses cost no certificate."""
+        async with self._changing:
+            account, wanted = self._account, self._contacts.of(self.authority)
+            if account is None or account.uri != session.account_uri or wanted == self._refused_contact:
+                return
+            # What an earlier version has told the CA is not known: no address is no reason to ask.
+            if wanted == (account.contact or ()):
+                return
+            try:
+                await session.update_contact(wanted)
+            except ReplyError as error:
+                if error.document.code == "accountDoesNotExist":
+                    raise
+                self._refused_contact = wanted
+                self.refusals.append(error)
+                return
+            self._account = replace(account, contact=wanted)
+            await self._runner.run(partial(self._keep, self._account, memory_will_do), DISK_SECONDS)
 
     def _open(self, memory_will_do: bool) -> Account:
         account = self._stored()

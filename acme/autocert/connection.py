@@ -10,7 +10,7 @@ import josepy.b64
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from josepy.errors import Error as JoseError
-from josepy.json_util import field
+from josepy.json_util import JSONObjectWithFields, field
 from josepy.jwk import JWKEC
 from requests import Response
 
@@ -29,6 +29,12 @@ class NewOrder(messages.NewOrder):
     """A new order that can name the certificate it replaces (RFC 9773 section 5), which the library lacks."""
 
     replaces: str | None = field("replaces", omitempty=True)
+
+
+class ContactUpdate(JSONObjectWithFields):
+    """What changes the addresses of an account; an empty list, which the library leaves out, takes them away."""
+
+    contact: tuple[str, ...] = field("contact")
 
 
 class Connection:
@@ -92,6 +98,13 @@ class Connection:
                 uri = exc.location
         self.use_account(str(uri))
         return str(uri)
+
+    def update_contact(self, emails: tuple[str, ...]) -> None:
+        """Have the CA know the account in use by these addresses (RFC 8555 section 7.3.2)."""
+        account = self._network.account
+        if account is None:
+            raise SettingsError("no account is in use")
+        self._post(account.uri, ContactUpdate(contact=tuple(f"mailto:{email}" for email in emails)))
 
     def new_order(self, names: tuple[str, ...], profile: str, replaces: str) -> Order:
         """Order a certificate; `profile` and `replaces` are sent when not ""."""

@@ -1,16 +1,15 @@
 """Get one certificate from a CA or from the local one, within the budget, and over a crash in between."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
-from autocert import envelope, keys
+from autocert import keys
 from autocert.budget import Budget
 from autocert.certificate import Certificate, checked
-from autocert.client import DISK_SECONDS, Client, Session
+from autocert.client import DISK_SECONDS, Client
+from autocert.contacts import Contacts
 from autocert.errors import (
     OrderLostError,
     ReplyError,
@@ -18,19 +17,19 @@ from autocert.errors import (
     ValidationError,
     WrongCertificateError,
 )
+from autocert.explain import explain
 from autocert.ledger import certificate_charges, failure_charges, limits_of, order_charges
 from autocert.local_ca import LocalCa
 from autocert.order import Patience, complete, place, resume
-from autocert.renewal import DAY, Window
+from autocert.problem import Problem
+from autocert.renewal import Window
 from autocert.replies import Order
+from autocert.session import Session
 from autocert.settings import Authority, Settings, Wanted
 from autocert.shelf import Damage
 from autocert.storage import Storage
 from autocert.surroundings import Surroundings
-
-_KIND: Final = "order"
-# Orders live for 7 days at Let's Encrypt.
-_LONGEST_UNDER_WAY: Final = 6 * DAY
+from autocert.under_way import UnderWay, unsealed
 
 
 class Events(Protocol):
@@ -41,50 +40,6 @@ class Events(Protocol):
 
     def challenge_pending(self, names: tuple[str, ...], pending: bool) -> None:
         """Tell that the CA is about to ask for these names, or no longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """An order with its key, kept so that a crash loses neither a certificate nor its place in the budget."""
-
-    url: str
-    names: tuple[str, ...]
-    directory: str
-    profile: str
-    placed_at: float
-    exempt: bool
-    key_pem: bytes = field(repr=False)
-
-    def sealed(self) -> bytes:
-        """Return the file that holds it."""
-        notes = {
-            "url": self.url,
-            "names": self.names,
-            "directory": self.directory,
-            "profile": self.profile,
-            "placed_at": self.placed_at,
-            "exempt": self.exempt,
-        }
-        return envelope.seal(_KIND, json.dumps(notes).encode() + b"\n" + self.key_pem)
-
-    def fits(self, wanted: Wanted, now: float) -> bool:
-        """Tell whether it is an order for what is wanted, and young enough to go on with."""
-        same = (self.names, self.directory, self.profile) == (
-            wanted.names,
-            wanted.authority.url,
-            wanted.profile,
-        )
-        return same and abs(now - self.placed_at) < _LONGEST_UNDER_WAY
-
-
-def unsealed(content: bytes) -> UnderWay:
-    """Return the order that a file holds; raises WrongCertificateError when it is damaged."""
-    notes, _, key_pem = envelope.unseal(_KIND, content).partition(b"\n")
-    try:
-        fields = json.loads(notes)
-        return UnderWay(names=tuple(fields.pop("names")), key_pem=key_pem, **fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise WrongCertificateError("the order's notes are not readable") from exc
 
 
 class Issuer(Protocol):
@@ -101,6 +56,9 @@ class Issuer(Protocol):
 
     def taken_damage(self) -> list[Damage]:
         """Return the damage that was found in stored files since the last time."""
+
+    def taken_refusals(self) -> list[Problem]:
+        """Return what CAs have refused since the last time without a certificate being missed."""
 
     @property
     def root_path(self) -> Path:
@@ -122,6 +80,7 @@ class CaIssuer:
         self._budget = Budget(storage, self._clock)
         self._clients: dict[Authority, Client] = {}
         self.local_ca = LocalCa(storage)
+        self.contacts = Contacts()
 
     async def prepare(self, authority: Authority, names: tuple[str, ...]) -> None:
         """Announce the account's thumbprint; its key is made when there is none."""
@@ -174,6 +133,7 @@ class CaIssuer:
                 runner=self._runner,
                 clock=self._clock,
                 connect=self._connect,
+                contacts=self.contacts,
             )
         return self._clients[authority]
 
@@ -184,6 +144,15 @@ class CaIssuer:
         for damage in keepers:
             found += damage
             damage.clear()
+        return found
+
+    def taken_refusals(self) -> list[Problem]:
+        """Return what CAs have said against our contacts since the last time."""
+        path, now = str(self._settings.storage), self._clock.wall()
+        found: list[Problem] = []
+        for client in self._clients.values():
+            found += [explain(error, "", client.authority, path, now) for error in client.refusals]
+            client.refusals.clear()
         return found
 
     async def _obtain(

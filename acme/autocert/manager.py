@@ -218,6 +218,7 @@ class Autocert:
         for entry in self._watch.entries.values():
             if not entry.wanted.is_local:
                 names.setdefault(entry.wanted.authority, []).extend(entry.wanted.names)
+        self._issuer.contacts.want(names)
         for authority, of_it in names.items():
             try:
                 await self._issuer.prepare(authority, tuple(of_it))

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from autocert.client import Connect, connect
 from autocert.clock import Clock, SystemClock
 from autocert.files import Disk
 from autocert.resolver import Resolver
+from autocert.session import Connect, connect
 from autocert.threads import Runner, Threads
 
 

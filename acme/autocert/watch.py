@@ -247,6 +247,8 @@ class Watch:
         except StorageError as error:
             self._reports.storage(error)
         self._reports.found(self._issuer.taken_damage(), self._shelter.taken_openings())
+        for refusal in self._issuer.taken_refusals():
+            self._reports.problem([""], refusal)
 
     def _storage_is_well(self) -> None:
         if any(entry.unsaved or entry.unreadable for entry in self.entries.values()):

@@ -182,6 +182,7 @@ class FakeCa:
             "directory": self._directory,
             "newNonce": lambda _ident, _payload: Reply(),
             "newAccount": self._new_account,
+            "account": lambda _ident, _payload: Reply(content={"status": "valid"}),
             "newOrder": self._new_order,
             "order": lambda ident, _payload: self._order(ident),
             "authorization": self._authorization,

@@ -1,6 +1,6 @@
 """A CA without a network, under a manual clock, that counts as Let's Encrypt does and refuses what is too much.
 
-`SimCa.connect` stands in for `autocert.client.connect`, so that everything above the wire is the real thing.
+`SimCa.connect` stands in for `autocert.session.connect`, so that everything above the wire is the real thing.
 """
 
 import base64
@@ -62,6 +62,8 @@ class SimCa:
         self.failing: set[str] = set()
         self.orders: dict[str, SimOrder] = {}
         self.accounts: set[str] = set()
+        self.contacts: dict[str, tuple[str, ...]] = {}
+        self.refused_contacts: set[str] = set()
         self.replaced: set[str] = set()
         self.counted: dict[str, list[float]] = defaultdict(list)
         self.over_limit: list[str] = []
@@ -76,7 +78,7 @@ class SimCa:
         return self._epoch + self._clock.steady()
 
     def connect(self, authority: Authority, key: EllipticCurvePrivateKey) -> "SimConnection":
-        """Return a connection, as `autocert.client.connect` does."""
+        """Return a connection, as `autocert.session.connect` does."""
         return SimConnection(self, keys.thumbprint(key))
 
     def count(self, key: str) -> None:
@@ -146,7 +148,15 @@ class SimConnection:
         if uri not in self._ca.accounts:
             self._ca.count("accounts")
             self._ca.accounts.add(uri)
+            self._ca.contacts[uri] = (email,) if email else ()
         return uri
+
+    def update_contact(self, emails: tuple[str, ...]) -> None:
+        """Take the account's addresses."""
+        self._enter("update_contact")
+        if self._ca.refused_contacts & set(emails):
+            raise _refused("invalidContact", 400)
+        self._ca.contacts[self._account] = emails
 
     def new_order(self, names: tuple[str, ...], profile: str, replaces: str) -> Order:
         """Take an order."""

@@ -317,3 +317,13 @@ async def test_diagnosis_while_the_ca_is_down(tmp_path: Path) -> None:
             pebble.stop_ca()
             found = await manager.diagnose(A)
             assert [problem.kind for problem in found.problems] == [Kind.CA_DOWN]
+
+
+async def test_a_changed_address_is_told_with_the_next_order(world: World) -> None:
+    async with world.manager(A, email="me@example.com") as manager:
+        had(await manager.wait_for(A, PATIENCE))
+        for email, name in (("you@example.com", B), ("", "c.example.com")):
+            authority = world.authority(email=email)
+            await manager.want([Wanted(names=(A, name), authority=authority)])
+            had(await manager.wait_for(name, PATIENCE))
+        assert world.listener.problems == []

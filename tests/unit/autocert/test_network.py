@@ -210,6 +210,16 @@ async def test_an_address_is_sent_only_when_given(ca: FakeCa) -> None:
     assert ca.last("newAccount") == {"termsOfServiceAgreed": True, "contact": ["mailto:me@example.com"]}
 
 
+async def test_addresses_are_changed_and_taken_away(ca: FakeCa) -> None:
+    found = await call(lambda: registered(connection(ca)))
+    await call(lambda: found.update_contact(("me@example.com", "you@example.com")))
+    assert ca.last("account") == {"contact": ["mailto:me@example.com", "mailto:you@example.com"]}
+    await call(lambda: found.update_contact(()))
+    assert ca.last("account") == {"contact": []}
+    with pytest.raises(SettingsError):
+        connection(ca).update_contact(())
+
+
 async def test_an_account_that_exists_is_used(ca: FakeCa) -> None:
     first = await call(lambda: connection(ca).register("", "", ""))
     second = await call(lambda: connection(ca).register("", "", ""))
