@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -119,13 +120,17 @@ def _stored(draft: "Draft", folder: Path | None, loaded: "Loaded") -> list[str]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Put the text into the file, whole or not at all; it may hold secrets that nginx was told."""
-    temporary = file.with_name(f".{file.name}.tmp")
+    """Put the text into the file, whole or not at all; a file that is there keeps its mode."""
     try:
-        with open(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644), "w"
-        ) as opened:
-            opened.write(text)
-        temporary.replace(file)
+        mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
+        descriptor, temporary = tempfile.mkstemp(prefix=".foregate-", dir=file.parent)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as opened:
+                opened.write(text)
+                os.fchmod(descriptor, mode)
+            os.replace(temporary, file)
+        except OSError:
+            os.unlink(temporary)
+            raise
     except OSError as exc:
         raise ImportAbortedError(f"cannot write {file}: {(exc.strerror or str(exc)).lower()}") from exc

@@ -39,7 +39,10 @@ def test_to_a_file_that_is_never_overwritten_unasked(run: Run, nginx: str, tmp_p
     status, _, err = run("import", "nginx", nginx, "-o", "new.toml")
     assert (status, (tmp_path / "new.toml").read_text()) == (1, before)
     assert err == f"foregate: {tmp_path}/new.toml exists; say --yes to overwrite it, or name another file\n"
+    (tmp_path / "new.toml").chmod(0o640)
     assert run("import", "nginx", nginx, "-o", "new.toml", "--yes")[0] == 0
+    assert (tmp_path / "new.toml").stat().st_mode & 0o777 == 0o640
+    assert not list(tmp_path.glob(".foregate-*"))
     assert "http://other" in (tmp_path / "new.toml").read_text()
 
 
@@ -53,6 +56,14 @@ def test_asking(
     monkeypatch.setattr(sys, "stdin", terminal)
     assert run("import", "nginx", nginx, "-o", "new.toml")[0] == status
     assert ((tmp_path / "new.toml").read_text() == "precious") == (status != 0)
+
+
+def test_a_file_that_cannot_be_written(run: Run, nginx: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    status, out, err = run("import", "nginx", nginx, "-o", "folder", "--yes")
+    assert (status, out) == (1, "")
+    assert err.endswith(f"foregate: cannot write {tmp_path}/folder: is a directory\n")
+    assert not list(tmp_path.glob(".foregate-*"))
 
 
 def test_certificates_go_beside_the_file(run: Run, tmp_path: Path) -> None:
