@@ -123,6 +123,7 @@ class Worker:
             write_certificate(folder, HOST)
         text = CONFIGURATION.format(folder=folder) + site
         self._folder = folder
+        self._client_context = ssl.create_default_context(cafile=str(folder / "certificate.pem"))
         self._config = parse(text.encode(), path=str(folder / "proxy.toml"), environ={})
         self._workers = workers
         self.loop = ReplayLoop()
@@ -187,12 +188,14 @@ class Worker:
         transport = QuietTransport(self.loop.closed)
         transport.protocol = self.loop.factories[tls]()
         transport.protocol.connection_made(transport)
-        client = None
-        if tls:
-            context = ssl.create_default_context(cafile=str(self._folder / "certificate.pem"))
-            client = TlsClient(context, HOST)
+        client = self.tls_client() if tls else None
+        if client is not None:
             await self._shake_hands(transport, client)
         return Client(transport, client)
+
+    def tls_client(self) -> TlsClient:
+        """Make the client's side of a connection."""
+        return TlsClient(self._client_context, HOST)
 
     async def _shake_hands(self, transport: QuietTransport, client: TlsClient) -> None:
         answer = b""

@@ -23,6 +23,11 @@ VARIETY = (
 )
 BUCKETS = 1024
 MAX_FIELDS = 100
+HELD_BACK = 10.0  # seconds that all answers of the first requests may take
+COMPANY = (
+    1.5  # seconds after which refusals are no longer held back for the sake of those who were served before
+)
+POLL = 0.01
 PATIENCE = 200  # turns of the loop for the first requests, which make connections to the app
 
 FIELDS = (
@@ -82,6 +87,13 @@ SCENARIOS = (
     Scenario(name="miss", about="never asked before, and stored", targets=1 << 40, cache="MISS"),
     Scenario(name="limited", about="429", site='rate_limit = { rate = "1/h", burst = 1 }', status=429),
     Scenario(name="new-http", about="new connection, one request", site=_PASS, new_connections=True),
+    Scenario(
+        name="new-https",
+        about="... https, the client's side included",
+        site=_PASS,
+        new_connections=True,
+        tls=True,
+    ),
 )
 
 
@@ -121,10 +133,23 @@ class Traffic:
             _check(answer, scenario)
         known = max(scenario.clients, scenario.targets if scenario.cache != "MISS" else 1)
         await self.run(self.prepare(max(known, CONNECTIONS * 20)))
+        await self._settle()
         for client in self._clients:
             client.transport.taken()
         if not scenario.tls:
             _check(await self._ask(self._clients[0]), scenario)
+
+    async def _settle(self) -> None:
+        """Wait for answers that are held back: refusals, as long as others are there to be served.
+
+        Raises TimeoutError when they do not come.
+        """
+        if self._worker.requests >= self._number:
+            return
+        async with asyncio.timeout(HELD_BACK):
+            while self._worker.requests < self._number:  # noqa: ASYNC110 - counters in memory wake nobody
+                await asyncio.sleep(POLL)
+        await asyncio.sleep(COMPANY)
 
     async def _ask(self, client: Client) -> bytes:
         client.transport.protocol.data_received(client.prepare(self._next()))
@@ -133,7 +158,7 @@ class Traffic:
             self._worker.answer(ANSWER)
             if client.transport.sent:
                 break
-        return client.answer()
+        return client.answer() if client.transport.sent else b""
 
     def _next(self) -> bytes:
         self._number += 1
@@ -142,7 +167,7 @@ class Traffic:
     def prepare(self, count: int) -> list[list[tuple[Call, bytes]]]:
         """Write so many requests, encrypted where need be; each inner list is one turn of the loop."""
         if self._scenario.new_connections:
-            call: Call = partial(_visit, self._worker)
+            call: Call = partial(_visit_securely if self._scenario.tls else _visit, self._worker)
             return [[(call, self._next()) for _ in range(CONNECTIONS)] for _ in range(count // CONNECTIONS)]
         return [
             [
@@ -173,6 +198,18 @@ def _visit(worker: Worker, octets: bytes) -> None:
     transport.protocol = worker.loop.factories[0]()
     transport.protocol.connection_made(transport)
     transport.protocol.data_received(octets)
+
+
+def _visit_securely(worker: Worker, octets: bytes) -> None:
+    """Shake hands first; the request comes along with the client's last words of the handshake."""
+    transport = QuietTransport(worker.loop.closed)
+    transport.protocol = worker.loop.factories[1]()
+    transport.protocol.connection_made(transport)
+    client = worker.tls_client()
+    through = False
+    while not through:
+        flight, through = client.greet(transport.taken())
+        transport.protocol.data_received(flight + client.encrypt(octets) if through else flight)
 
 
 def _check(answer: bytes, scenario: Scenario) -> None:
