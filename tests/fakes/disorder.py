@@ -38,6 +38,7 @@ FROM_APPS: Final = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: no-store\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" + b"z" * 400_000,
     b"HTTP/1.1 304 Not Modified\r\n\r\n",
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -112,12 +113,14 @@ async def disorder(play: Play, draw: random.Random, *, time_passes: bool, steps:
         site=f'upstream = ["{play.url}", "{play.spare_url}"]\nlimits = {{body = "200KB"}}',
         domains='["a.test", "b.test"]',
     )
+    play.gateway.keep_little()
     clients, apps = Crowd(draw, FROM_CLIENTS), Crowd(draw, FROM_APPS)
     loop = asyncio.get_running_loop()
     for _ in range(steps):
         turn = draw.random()
         if turn < 0.1 and len(clients.sockets) < 6:
             sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what it does not read is soon felt
             sock.setblocking(False)
             await loop.sock_connect(sock, ("127.0.0.1", play.gateway.port))
             clients.sockets.append(sock)

@@ -21,6 +21,7 @@ from proxy.traffic.limiter_table import LimiterTable
 from proxy.traffic.top_clients import LimitedClient
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.forward import Forward
+from proxy.upstream.pool import Pool
 
 PATIENCE: Final = 10.0  # seconds
 SECRET: Final = bytes(range(32))
@@ -82,6 +83,10 @@ class Gateway:
         )
         self.plane = DataPlane(self._loop, config, context)
         self._log_to_sink()
+
+    def keep_little(self) -> None:
+        """Let the system keep little of what clients do not read yet, so that it is soon felt here."""
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
 
     async def __aenter__(self) -> Self:
         self._loop.set_exception_handler(self._note)
@@ -152,11 +157,15 @@ class Gateway:
         """Say what is still there although all peers are gone; tests assert that this is nothing."""
         await until(lambda: "clients" not in self.open)
         self.plane.stop_accepting()
+        deaf = 0
         for target in self.plane._directory.targets():
-            if target.pool is not None:
-                target.pool.close()  # type: ignore[attr-defined]  # a Pool, kept as an object
+            if isinstance(target.pool, Pool):
+                deaf += sum(not connection._transport.is_reading() for connection in target.pool._idle)
+                target.pool.close()
         await until(lambda: self.open == {})
         found = [f"unhandled: {fault}" for fault in self.faults]
+        if deaf:
+            found.append(f"{deaf} idle connections to apps that are not read")
         if self.in_flight:
             found.append(f"{self.in_flight} in flight")
         if self.plane._wheel._filed:
