@@ -101,7 +101,7 @@ class Fill(OwnRequest):
         self._marks.set_working(self._flight.key)
         self._readers.head = Head(line, status, block, length, has_date)
         size = len(content) if complete and length < 0 else length
-        verdict = self._kept.begin(status, block, size, len(content))
+        verdict = self._kept.begin(status, block, size, to_come=0 if complete else max(size, len(content)))
         if self._kept.reason is not None:
             self._give_up(self._kept.reason, verdict.pass_for)
         else:
@@ -118,8 +118,7 @@ class Fill(OwnRequest):
 
     def _complete_at_once(self, content: bytes) -> None:
         """Handle the common case, a whole response in one piece: one write to each client."""
-        if content:
-            self._keep(content)
+        self._kept.add_all(content)
         entry = self._store()
         lead = self._readers.lead
         woken = self._close(Wake.UNCACHEABLE if entry is None else Wake.STORED)

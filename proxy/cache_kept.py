@@ -70,14 +70,22 @@ class Kept:
         """Take note of when the head came, from which the lifetime counts (nanoseconds of the shared clock)."""
         self._arrived = now
 
-    def begin(self, status: int, block: bytes, length: int, octets: int) -> Verdict:
-        """Decide whether a response can be kept; ``length`` is its content's or -1, ``octets`` are here already."""
+    def begin(self, status: int, block: bytes, length: int, *, to_come: int) -> Verdict:
+        """Decide whether a response can be kept; ``length`` is its content's or -1.
+
+        ``to_come`` octets are to be held until it is whole: 0 where it is here at once, whatever the budget is.
+        """
         verdict = self._verdict = self._judge(status, block, length)
         self.reason = verdict.reason
-        if verdict.reason is None and not self._reserve(max(length, octets)):
+        if verdict.reason is None and not self._reserve(to_come):
             self.reason = Reason.BUSY
         self.is_storing = self.reason is None
         return verdict
+
+    def add_all(self, content: bytes) -> None:
+        """Keep content that came whole with its head."""
+        if self.is_storing:
+            self.content.append(content)
 
     def add(self, content: bytes) -> Reason | None:
         """Keep content; a reason says that nothing of this response can be kept any more."""

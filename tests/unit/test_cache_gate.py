@@ -194,6 +194,16 @@ def test_a_budget_that_is_used_up_lets_everybody_ask(world: World) -> None:
     world.assert_at_rest()
 
 
+def test_what_comes_whole_is_kept_whatever_the_budget_is(world: World) -> None:
+    world.gate.waits.budget.take(32 * 1024 * 1024)
+    clients = clients_of(world, 3)
+    world.forwards[0].respond(b"page")
+    assert outcomes(clients) == ["MISS", "COLLAPSED", "COLLAPSED"]
+    assert outcomes(clients_of(world, 1)) == ["HIT"]
+    world.gate.waits.budget.give_back(32 * 1024 * 1024)
+    world.assert_at_rest()
+
+
 # --- other workers
 
 
