@@ -41,7 +41,7 @@ def read_auto_ssl(
     for folder in folders:
         stored += _read_certificates(folder, directory, draft)
         _read_accounts(folder, draft)
-    read_nginx(configs, draft)
+    read_nginx(configs, draft, needs_tls=True)
     fallback = _read_sites(environ.get("SITES", ""), stored, draft)
     _add_the_rest(environ.get("ALLOWED_DOMAINS", ""), stored, fallback, draft, upstream)
     if directory != LETSENCRYPT:

@@ -14,8 +14,8 @@ from proxy.traffic.presets import CLOUDFLARE
 _CLIENT_FIELDS: Final = ("x-forwarded-for", "cf-connecting-ip", "x-real-ip", "forwarded")
 
 
-def listeners(servers: Sequence[Server], draft: Draft) -> None:
-    """Take over where nginx listens."""
+def listeners(servers: Sequence[Server], draft: Draft, *, needs_tls: bool = False) -> None:
+    """Take over where nginx listens; with `needs_tls` https is served even if these servers do not."""
     plain = _addresses(where.address for server in servers for where in server.listens if not where.has_tls)
     secure = _addresses(where.address for server in servers for where in server.listens if where.has_tls)
     table = draft.table("server")
@@ -27,7 +27,7 @@ def listeners(servers: Sequence[Server], draft: Draft) -> None:
         draft.notes.changed(
             "", "listen", "port 80 is served too: challenges of the CA come there, and redirects to https"
         )
-    if not secure:
+    if not secure and not needs_tls:
         table["https"] = []
         draft.notes.changed(
             "",
@@ -35,7 +35,10 @@ def listeners(servers: Sequence[Server], draft: Draft) -> None:
             "nginx had none, so server.https is []; take that line out for https with certificates by itself",
         )
     if len(plain) > 1 or len(secure) > 1:
-        draft.notes.changed("", "listen", "every site is served on all addresses of [server]")
+        reason = (
+            "a site on one address or port alone is reachable on all of [server] now; see to its firewall"
+        )
+        draft.notes.left_out("", "listen", reason)
 
 
 def _addresses(found: Iterable[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Who may pass: nginx's address rules, and the checks that Foregate has no means for."""
 
+import re
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from proxy.importing.draft import Notes, Table
 from proxy.importing.nginx.access import firewall
@@ -11,6 +12,33 @@ from proxy.importing.repair import CLOSED
 
 Levels: TypeAlias = Sequence[Sequence[Directive]]
 
+_ASKING: Final = re.compile(r"\( ?\$\{?(\w+)\}? (!=|!~\*?|=) ?(.*?) ?\)")
+_NOTHING: Final = ("", "0", "no", "off", "false")
+# What these say does not tell who somebody is.
+_ABOUT_NOBODY: Final = frozenset(
+    (
+        *(
+            "request_method",
+            "host",
+            "http_host",
+            "server_name",
+            "scheme",
+            "https",
+            "server_port",
+            "ssl_protocol",
+        ),
+        *(
+            "http_user_agent",
+            "http_referer",
+            "request_uri",
+            "uri",
+            "args",
+            "http_x_forwarded_proto",
+            "content_type",
+        ),
+    )
+)
+
 
 def rules(levels: Levels) -> list[Directive]:
     """Return the access rules that count in the innermost block."""
@@ -18,6 +46,17 @@ def rules(levels: Levels) -> list[Directive]:
         if found := [directive for directive in level if directive.name in ("allow", "deny")]:
             return found
     return []
+
+
+def _admits_only_some(condition: Directive) -> bool:
+    """Tell whether an if-block turns away all who lack something, such as a secret field or a certificate."""
+    match = _ASKING.fullmatch(" ".join(condition.arguments))
+    if match is None or match[1] in _ABOUT_NOBODY:
+        return False
+    is_asking = match[2].startswith("!") or match[3] in _NOTHING
+    return is_asking and any(
+        i.name == "return" and i.first in ("401", "403", "404", "444") for i in condition.block
+    )
 
 
 def guard(levels: Levels, result: Table, notes: Notes) -> None:
@@ -29,6 +68,7 @@ def guard(levels: Levels, result: Table, notes: Notes) -> None:
         directive.name: directive for level in levels for directive in level if directive.name in GUARDS
     }
     asking = [one for one in guards.values() if one.first not in ("off", "optional", "optional_no_ca")]
+    asking += [one for level in levels for one in level if one.name == "if" and _admits_only_some(one)]
     suffices = any(directive.text == "satisfy any" for level in levels for directive in level)
     for asked in asking:
         if suffices and result.get("firewall", {}).get("allow"):

@@ -90,6 +90,9 @@ def _paths(where: Place, location: Directive, around: Surroundings) -> list[str]
             reason = "Foregate has prefixes, no patterns; these paths are treated as the rest of the site"
             around.notes.left_out(location.place, location.text, reason)
             return []
+        for path in candidates:
+            if not path.endswith("/"):
+                around.notes.changed(location.place, location.text, f"for {path} and below, not for {path}x")
     elif where.modifier == "=" and where.path == "/":
         around.notes.left_out(location.place, location.text, "Foregate has no rule for the front page alone")
         return []

@@ -21,14 +21,19 @@ from proxy.importing.nginx.sites import site_of
 from proxy.importing.nginx.tree import Directive, read_tree
 from proxy.importing.nginx.values import UnclearError, rate
 
+_LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _CLIENT_KEYS: Final = ("$binary_remote_addr", "$remote_addr")
 
 
-def read_nginx(paths: Iterable[Path], draft: Draft) -> None:
-    """Add what nginx's files, or folders with such files, say; raises ImportRefusedError."""
-    for path in paths:
-        for file in _files(path):
-            _Reader(read_tree(file, draft.notes), file.parent.absolute(), draft).read()
+def read_nginx(paths: Iterable[Path], draft: Draft, *, needs_tls: bool = False) -> None:
+    """Add what nginx's files, or folders with such files, say; raises ImportRefusedError.
+
+    With `needs_tls` https is served even if these files do not.
+    """
+    files = [file for path in paths for file in _files(path)]
+    tree = [directive for file in files for directive in read_tree(file, draft.notes)]
+    if files:
+        _Reader(tree, files[0].parent.absolute(), draft).read(needs_tls=needs_tls)
 
 
 def _files(path: Path) -> list[Path]:
@@ -42,7 +47,7 @@ def _files(path: Path) -> list[Path]:
 
 
 class _Reader:
-    """Reads one main file with all that it includes."""
+    """Reads main files with all that they include, as if they were one; `base` is the folder of the first."""
 
     def __init__(self, tree: Sequence[Directive], base: Path, draft: Draft) -> None:
         self._base = base
@@ -56,12 +61,13 @@ class _Reader:
         self._servers = [server_of(d, draft.notes) for d in self._outer[1] if d.name == "server"]
         self._zones = dict(self._read_zones())
 
-    def read(self) -> None:
+    def read(self, *, needs_tls: bool) -> None:
         draft = self._draft
         if not self._servers:
             raise ImportRefusedError(f"{self._base}: there is no server block in it")
         deep = [*self._inner, *(d for server in self._servers for d in server.directive.block)]
-        global_keys.listeners([s for s in self._servers if not self._is_internal(s)] or self._servers, draft)
+        public = [server for server in self._servers if not self._is_internal(server)]
+        global_keys.listeners(public or self._servers, draft, needs_tls=needs_tls)
         global_keys.client_addresses(deep, self._servers, draft)
         global_keys.before_a_site(deep, draft)
         claimed: dict[str, bool] = {name: False for site in draft.sites for name in site["domains"]}
@@ -116,6 +122,7 @@ class _Reader:
         site = site_of(server, self._outer, self._blocks, around)
         if site is None:
             return
+        self._keep_within_the_machine(server, site)
         tls, proven = self._tls(server)
         domains = new or (["*"] if server.is_default and "*" not in claimed else [])
         if domains == ["*"] and tls.get("mode") is None and server.has_tls:
@@ -125,6 +132,16 @@ class _Reader:
             return
         claimed |= dict.fromkeys(domains, server.has_tls)
         self._draft.sites.append({"domains": domains, **site, **({"tls": tls} if tls else {})})
+
+    def _keep_within_the_machine(self, server: Server, site: Table) -> None:
+        """Admit the machine itself alone to what nginx served on its loopback addresses alone."""
+        if server.is_local and not all(other.is_local for other in self._servers):
+            site.setdefault("firewall", {"allow": list(_LOOPBACK), "deny": []})
+            subject, reason = (
+                f"server {' '.join(server.names)}",
+                "it was to be reached from the machine itself alone",
+            )
+            self._draft.notes.changed(server.directive.place, subject, f"{reason}; a firewall sees to that")
 
     def _note_redirect(self, server: Server, claimed: dict[str, bool]) -> None:
         self._draft.notes.needless("", "the redirect to https", "Foregate redirects by itself")

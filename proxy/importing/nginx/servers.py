@@ -36,9 +36,9 @@ class Server:
         return any(where.has_tls for where in self.listens)
 
     @property
-    def has_plain(self) -> bool:
-        """Tell whether http is served."""
-        return any(not where.has_tls for where in self.listens)
+    def is_local(self) -> bool:
+        """Tell whether it listens on loopback addresses alone."""
+        return all(where.address.startswith(("127.", "[::1]:")) for where in self.listens)
 
 
 def server_of(directive: Directive, notes: Notes) -> Server:

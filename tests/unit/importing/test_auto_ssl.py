@@ -135,6 +135,14 @@ def test_its_own_nginx_files(tmp_path: Path) -> None:
     assert "tls" not in site
 
 
+def test_a_plain_site_of_its_nginx_files_leaves_the_others_their_tls(tmp_path: Path) -> None:
+    config = tmp_path / "plain.conf"
+    config.write_text("server { listen 80; server_name p.example.com; location / { proxy_pass http://p; } }")
+    draft = _imported({"SITES": "a.example.com=app:80"}, configs=(config,))
+    assert "https" not in draft.document.get("server", {})
+    assert [site.get("tls") for site in draft.sites] == [{"mode": "off"}, None]
+
+
 @pytest.mark.parametrize(
     ("pattern", "names", "is_complete"),
     [

@@ -131,6 +131,26 @@ def test_a_site_of_files_with_an_api_is_closed_but_for_the_api(site: SiteOf) -> 
     assert found["route"][0]["firewall"] == {"deny": []}
 
 
+@pytest.mark.parametrize(
+    ("condition", "is_closed"),
+    [
+        ("$http_x_secret != abc) { return 403; }", True),
+        ("$ssl_client_verify != SUCCESS) { return 403; }", True),
+        ('$http_authorization = "") { return 401; }', True),
+        ("$remote_addr !~ ^10\\.) { return 444; }", True),
+        ("$allowed = 0) { return 403; }", True),
+        ("$allowed != 1) { set $x 1; }", False),
+        ("$request_method !~ ^(GET|HEAD|POST)$ ) { return 405; }", False),
+        ("$host != a.example.com) { return 404; }", False),
+        ("$http_user_agent ~* bot) { return 403; }", False),
+        ("$blocked) { return 403; }", False),
+    ],
+)
+def test_conditions_that_admit_only_some_are_closed(site: SiteOf, condition: str, is_closed: bool) -> None:
+    found = site(f"if ({condition} location / {{ proxy_pass http://x; }}")
+    assert ("firewall" in found) == is_closed
+
+
 @pytest.mark.parametrize("guard", ["satisfy any; auth_basic B;", "auth_basic B; satisfy any;"])
 def test_either_an_address_or_a_password_leaves_the_address(site: SiteOf, guard: str) -> None:
     found = site(f"location / {{ proxy_pass http://x; allow 10.0.0.0/8; deny all; {guard} }}")

@@ -155,6 +155,30 @@ def test_a_lineage_of_certbot_is_taken_over(imported: Imported, tmp_path: Path) 
     assert [c.chain_pem for c in draft.certificates] == [pair.chain]
 
 
+def test_what_was_for_the_machine_alone_stays_so(imported: Imported) -> None:
+    inner = (
+        "server { listen 127.0.0.1:8080; server_name in.example.com; location / { proxy_pass http://x; } }"
+    )
+    outer = "server { listen 80; server_name a.example.com; location / { proxy_pass http://x; } }"
+    sites = {site["domains"][0]: site for site in imported(inner + outer)[0]["site"]}
+    assert sites["in.example.com"]["firewall"]["allow"] == ["127.0.0.0/8", "::1/128"]
+    assert "firewall" not in sites["a.example.com"]
+    assert "firewall" not in imported(inner)[0]["site"][0]
+
+
+def test_files_of_a_folder_are_one_configuration(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text(
+        "server { listen 81; server_name a.example.com; location / { proxy_pass http://x; } }"
+    )
+    (tmp_path / "b.conf").write_text(
+        "server { listen 80; listen 443 ssl; server_name b.example.com; location / { proxy_pass http://x; } }"
+    )
+    draft = Draft()
+    read_nginx([tmp_path], draft)
+    assert draft.document["server"] == {"http": [":81", ":80"]}
+    assert [s.get("tls") for s in draft.sites] == [None, {"mode": "off"}]
+
+
 def test_folders(tmp_path: Path) -> None:
     for name in "ab":
         text = (
