@@ -14,7 +14,16 @@ from pathlib import Path
 from bench import connections, overload, report
 from bench.load import DRIVERS, Measurement, measure, probe
 from bench.processes import BenchError, working_folder
-from bench.proxies import NAMES, Kind, Proxy, chosen_kinds, running_echo, running_origin, running_proxy
+from bench.proxies import (
+    NAMES,
+    Kind,
+    Proxy,
+    check_programs,
+    chosen_kinds,
+    running_echo,
+    running_origin,
+    running_proxy,
+)
 from bench.report import OURS, REFERENCE, Cell, Figures
 from bench.rows import GROUPS, PROMISED, ROWS, Row, chosen_rows
 
@@ -80,7 +89,7 @@ def everything(kinds: Sequence[Kind], rounds: int, seconds: float) -> tuple[Figu
             ", ".join(f"{name} {value}" for name, value in about.items())
             + "; "
             + ", ".join(f"{name} {number}" for name, number in versions.items()),
-            f"Above what they must be: {', '.join(figures.missed()) or 'none'}.",
+            f"Above what they must be: {', '.join(figures.missed() + connections.missed(idle)) or 'none'}.",
             report.ratios(figures),
             "![Foregate's CPU time per request as a multiple of nginx's](figures/compare.svg)",
             "Idle keep-alive connections:\n\n" + connections.table(idle),
@@ -120,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = chosen_rows(options.rows)
         proxies = options.proxies or (EVERYBODY if options.all else f"{REFERENCE},{OURS}")
         kinds = chosen_kinds(proxies, options.python)
+        wanted = [kind.name for kind in kinds if kind.name != OURS] + ["nginx", options.driver]
+        check_programs(sorted({*wanted, *(("h2load",) if options.all else ())}))
         if options.all:
             figures, text, document = everything(kinds, rounds, seconds)
         else:

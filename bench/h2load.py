@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.processes import BenchError
+from bench.proxies import program
 
 FIELDS = (
     "user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -47,12 +47,16 @@ def run(url: str, *, connections: int, seconds: float, folder: Path, pace: float
 
     Raises BenchError when h2load is missing or fails.
     """
-    program = shutil.which("h2load")
-    if program is None:
-        raise BenchError("h2load is not installed; install Debian's package nghttp2-client")
     log = folder / "h2load.log"
     log.unlink(missing_ok=True)
-    command = [program, "--h1", "-t1", f"-c{connections}", f"-D{max(1, round(seconds))}", f"--log-file={log}"]
+    command = [
+        program("h2load"),
+        "--h1",
+        "-t1",
+        f"-c{connections}",
+        f"-D{max(1, round(seconds))}",
+        f"--log-file={log}",
+    ]
     command += [part for field in FIELDS for part in ("-H", field)]
     if pace:
         command.append(f"--rps={pace / connections:.3f}")

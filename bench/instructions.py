@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.processes import BenchError, working_folder
+from bench.proxies import program
 from bench.replaying import Replaying, replaying
 from bench.scenarios import NAMES, about
 
@@ -99,9 +99,7 @@ def profile(names: Sequence[str], requests: int, by: str) -> None:
 
 
 def _annotate(process: Replaying) -> None:
-    command = ["callgrind_annotate", "--auto=no", "--threshold=90", str(process.dump)]
-    if shutil.which(command[0]) is None:
-        raise BenchError("callgrind_annotate is not installed; install Debian's package valgrind")
+    command = [program("callgrind_annotate"), "--auto=no", "--threshold=90", str(process.dump)]
     printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     print("\n".join(printed.splitlines()[:ANNOTATED_LINES]))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 from bench import h2load
 from bench.h2load import percentile
 from bench.processes import BenchError, cpu_seconds, resident_bytes
-from bench.proxies import Proxy
+from bench.proxies import Proxy, program
 from bench.rows import HOST, Row
 
 SCRIPT = Path(__file__).parent / "browser.lua"
@@ -116,10 +115,14 @@ def measure(proxy: Proxy, row: Row, seconds: float, driver: str = "wrk") -> Meas
 
 
 def _wrk(proxy: Proxy, row: Row, seconds: float) -> Mapping[str, float]:
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        raise BenchError("wrk is not installed; install Debian's package wrk")
-    command = [wrk, "-t1", f"-c{row.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+    command = [
+        program("wrk"),
+        "-t1",
+        f"-c{row.connections}",
+        f"-d{max(1, round(seconds))}s",
+        "--timeout",
+        "10s",
+    ]
     command += ["-s", str(SCRIPT), f"{row.scheme}://{HOST}:{proxy.ports[row.scheme]}{row.path}", "--", HOST]
     command += [row.method, row.path, str(row.targets), str(row.cookies), row.head, str(row.upload)]
     found = _last_line_of([*command, "close" if row.new_connections else "keep"])

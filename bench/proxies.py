@@ -21,6 +21,8 @@ from bench.rows import HOST, LARGE_BODY, MIDDLE_BODY, SMALL_BODY, Row
 CONFIGURATIONS = Path(__file__).parent / "configurations"
 
 SPARE_DESCRIPTORS = 100
+#: Debian's packages, where a program has another name.
+PACKAGES = {"h2load": "nghttp2-client", "callgrind_control": "valgrind", "callgrind_annotate": "valgrind"}
 
 # What distinguishes the sites in each configuration, put in the place of @SITE@.
 NGINX_SITES = {
@@ -77,11 +79,20 @@ class Proxy:
 
 
 def program(name: str) -> str:
-    """Find a program, also where a plain user's PATH does not look."""
-    found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
-    if found is None:
-        raise BenchError(f"{name} is not installed; install Debian's package {name}")
-    return found
+    """Find a program, also where a plain user's PATH does not look; raises BenchError when it is missing."""
+    check_programs([name])
+    return str(_found(name))
+
+
+def check_programs(names: Sequence[str]) -> None:
+    """Make sure that programs are there; raises BenchError that names every Debian package that is wanted."""
+    packages = [PACKAGES.get(name, name) for name in names if _found(name) is None]
+    if packages:
+        raise BenchError(f"something is missing; as root: apt-get install {' '.join(packages)}")
+
+
+def _found(name: str) -> str | None:
+    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
 
 
 def _printed(*command: str) -> str:

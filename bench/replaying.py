@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from bench.processes import BenchError
+from bench.proxies import program
 
 REPOSITORY = Path(__file__).parent.parent
 DUMP = "callgrind.out"
@@ -57,17 +57,10 @@ class Replaying:
         return self._folder / f"{DUMP}.{self._dumps}"
 
     def _control(self, order: str) -> None:
-        command = [_program("callgrind_control"), order, str(self._process.pid)]
+        command = [program("callgrind_control"), order, str(self._process.pid)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode or "OK" not in result.stdout:
             raise BenchError(f"callgrind_control {order} failed: {result.stdout}{result.stderr}")
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise BenchError(f"{name} is not installed; install Debian's package valgrind")
-    return found
 
 
 def total(dump: Path) -> int:
@@ -83,7 +76,7 @@ def replaying(name: str, folder: Path, *, counted: bool) -> Iterator[Replaying]:
     """Start the replay of a scenario, ready to take commands, and end it."""
     prefix = []
     if counted:
-        prefix = [_program("valgrind"), "--tool=callgrind", "--instr-atstart=no", "-q"]
+        prefix = [program("valgrind"), "--tool=callgrind", "--instr-atstart=no", "-q"]
         prefix.append(f"--callgrind-out-file={folder / DUMP}")
     environment = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
     with (folder / "errors.log").open("w") as errors:

@@ -40,6 +40,8 @@ def test_ratio_is_to_nginx_and_what_is_above_must_is_named() -> None:
     line = "| pass-through, http | 20.0 µs | 40.0 µs | **2.00** | ≤ 1.6 | ≤ 1.0 | 80.0 µs | 0.50 |"
     assert line in ratios(figures)
     assert figures.missed() == ["pass-http"]
+    beside = Figures([_cell("foregate", 0.041), _cell("caddy", 0.080)])
+    assert beside.missed() == ["pass-http beside Caddy"]
     assert Figures([_cell("nginx", 0.020), _cell("foregate", 0.030)]).missed() == []
 
 
@@ -72,6 +74,14 @@ def test_unknown_names_are_refused_with_those_there_are(capsys: pytest.CaptureFi
 def test_python_that_does_not_work_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--python", "/nowhere/python"]) == 1
     assert "/nowhere/python cannot be run: No such file" in capsys.readouterr().err
+
+
+def test_every_missing_package_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.proxies._found", lambda name: None if name in ("h2load", "caddy") else name)
+    assert main(["--all"]) == 1
+    assert "apt-get install caddy nghttp2-client" in capsys.readouterr().err
 
 
 def test_rows_have_names_of_their_own() -> None:
