@@ -106,6 +106,14 @@ class Downstream(Protocol):
         """
         ...
 
+    def hold_back(self) -> None:
+        """Begin no further request of this client until go_on()."""
+        ...
+
+    def go_on(self) -> bool:
+        """Begin requests again; False when the client has to take its last answer first, and to be called again."""
+        ...
+
     def upstream_failed(self, error: GatewayError) -> None:
         """Learn that there will be no response from the app."""
         ...

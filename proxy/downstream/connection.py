@@ -35,6 +35,7 @@ class ClientConnection(ResponseWriter):
         "_bucket_rate",
         "_client",
         "_client_lines",
+        "_held",
         "_judged_by",
         "_server_name",
         "counted_as",
@@ -60,6 +61,7 @@ class ClientConnection(ResponseWriter):
         self._bucket_rate: RatePolicy | None = None
         self._client_lines = b""
         self._server_name: bytes | None = None
+        self._held = False
 
     # --- the transport's callbacks
 
@@ -90,6 +92,9 @@ class ClientConnection(ResponseWriter):
         self.deadline = float("inf")
         self._listener.wheel.discard(self)
         self._listener.closed(self, upgraded=self._tunnelled)
+        limits = self._listener.pipeline.limits
+        if self._held and limits is not None:
+            limits.forget(self)
         self._waiting = b""
         self._partial = None
         self._drop_exchange()
@@ -136,6 +141,8 @@ class ClientConnection(ResponseWriter):
 
     def resume_writing(self) -> None:
         """Go on sending, and with the requests that were waiting behind."""
+        if self._held:
+            return
         self._write_paused = False
         self._sending_resumed()
         if self._closing:
@@ -150,6 +157,20 @@ class ClientConnection(ResponseWriter):
                 self._paused_reading = False
                 self._transport.resume_reading()
             self._serve(data)
+
+    def hold_back(self) -> None:
+        """Begin no request until go_on(), as while the client takes nothing (see Downstream)."""
+        if not self._closing:
+            self._held = True
+            self.pause_writing()
+
+    def go_on(self) -> bool:
+        """Begin requests again, unless the client has to take its last answer first."""
+        if self._transport.get_write_buffer_size():
+            return False
+        self._held = False
+        self.resume_writing()
+        return True
 
     # --- who is asking (Downstream)
 

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from proxy import limit_gate
+from proxy.limit_gate import PER_TURN, LimitGate
 from proxy.telemetry import counters
-from tests.fakes.gateway import configuration
-from tests.fakes.playbook import Message, Play
+from tests.fakes.gateway import configuration, until
+from tests.fakes.playbook import Message, Peer, Play
 
 ONE = 'rate_limit = {rate = "1/h", burst = 1}\n'
 
@@ -135,3 +137,103 @@ async def test_many_kinds_of_fields_have_one_answer_in_memory(whole: Play) -> No
     limits = whole.gateway.plane._pipeline.limits
     assert limits is not None
     assert len(limits._prepared) == 2
+
+
+class TestHoldingBack:
+    """Whoever floods waits while there are others to serve; turns of the gate end when the test says so."""
+
+    TWO = (
+        ONE
+        + '[[site.route]]\npath = "/other"\nredirect = "https://new.test"\nrate_limit = {rate = "9/s", burst = 9}\n'
+    )
+    FLOOD = b"GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n"
+
+    @pytest.fixture(autouse=True)
+    def _one_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limit_gate, "TURN", 3_600_000_000_000)
+
+    async def flood(self, play: Play, requests: int, *, company: bool) -> tuple[Peer, Peer, LimitGate]:
+        """Return a client that has sent so many requests over the limit at once, another one, and the gate."""
+        await play.start(site=self.TWO)
+        client, _app = await play.both()
+        gate = play.gateway.plane._pipeline.limits
+        assert gate is not None
+        other = await play.client()
+        if company:
+            await self.served(other)
+        else:
+            gate._admitted = -(1 << 62)
+        await client.send_octets(self.FLOOD * requests)
+        return client, other, gate
+
+    async def served(self, other: Peer) -> None:
+        await other.send("GET /other HTTP/1.1", "Host: a.test")
+        assert (await other.response()).status == 308
+
+    async def test_beyond_a_few_refusals_a_connection_waits_and_then_goes_on(self, play: Play) -> None:
+        client, other, gate = await self.flood(play, 10, company=True)
+        for _ in range(PER_TURN + 1):
+            assert (await client.response()).status == 429
+        await self.served(other)
+        assert play.gateway.told_of_site(counters.LIMITED) == PER_TURN + 1
+        assert len(gate._held) == 1
+        for number in range(10 - PER_TURN - 1):
+            gate._let_go_on()
+            assert (await client.response()).status == 429
+            assert play.gateway.told_of_site(counters.LIMITED) == PER_TURN + 2 + number
+        gate._let_go_on()
+        assert not gate._held
+        await self.served(client)
+
+    async def test_without_company_nobody_waits(self, play: Play) -> None:
+        client, _other, gate = await self.flood(play, 30, company=False)
+        for _ in range(30):
+            assert (await client.response()).status == 429
+        assert not gate._held
+
+    async def test_content_of_a_request_does_not_evade_it(self, play: Play) -> None:
+        client, _other, gate = await self.flood(play, 0, company=True)
+        post = b"POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc"
+        await client.send_octets(post * 10)
+        for _ in range(PER_TURN + 1):
+            assert (await client.response()).status == 429
+        await play.turn()
+        assert play.gateway.told_of_site(counters.LIMITED) == PER_TURN + 1
+        for _ in range(10 - PER_TURN - 1):
+            gate._let_go_on()
+            assert (await client.response()).status == 429
+
+    async def test_who_leaves_is_not_waited_for(self, play: Play) -> None:
+        client, other, gate = await self.flood(play, 10, company=True)
+        for _ in range(PER_TURN + 1):
+            await client.response()
+        client.reset()
+        await until(lambda: not gate._held)
+        await self.served(other)
+
+    async def test_so_many_go_on_in_a_turn_in_the_order_of_their_wait(self, whole: Play) -> None:
+        client, _other, gate = await self.flood(whole, PER_TURN, company=True)
+        for _ in range(PER_TURN):
+            await client.response()
+        flood = [await whole.client() for _ in range(3 * PER_TURN)]
+        for peer in flood:
+            await peer.send_octets(self.FLOOD * 2)
+            assert (await peer.response()).status == 429
+        assert len(gate._held) == len(flood)
+        for turn in range(3):
+            gate._let_go_on()
+            for peer in flood[turn * PER_TURN : (turn + 1) * PER_TURN]:
+                assert (await peer.response()).status == 429
+            assert whole.gateway.told_of_site(counters.LIMITED) == (5 + turn) * PER_TURN
+
+    async def test_who_takes_no_answer_does_not_go_on(
+        self, whole: Play, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _client, _other, gate = await self.flood(whole, PER_TURN + 5, company=True)
+        (held,) = gate._held
+        with monkeypatch.context() as patched:
+            patched.setattr(type(held), "go_on", lambda _self: False)
+            gate._let_go_on()
+        assert list(gate._held) == [held]
+        gate._let_go_on()
+        assert whole.gateway.told_of_site(counters.LIMITED) == PER_TURN + 2
