@@ -32,12 +32,19 @@ def site_of(
             continue
         for part in parts_of(location, levels, named, blocks, around):
             prefix = part.path.rstrip("/")
-            if prefix in parts:
-                around.notes.left_out(
-                    location.place, location.text, "another location has this prefix already"
-                )
-            parts.setdefault(prefix, part)
+            parts[prefix] = _one_of_two(parts[prefix], part, location, around) if prefix in parts else part
     return _assembled(parts, server, levels, around)
+
+
+def _one_of_two(present: Part, further: Part, location: Directive, around: Surroundings) -> Part:
+    """Return what stands for two locations with one prefix: the first, closed if they admit different clients."""
+    keys = dict(present.keys)
+    reason = "another location has this prefix already, and that one was taken"
+    if keys.get("firewall") != further.keys.get("firewall"):
+        keys["firewall"] = dict(CLOSED)
+        reason += "; they admit different clients, so nobody is admitted until you decide"
+    around.notes.left_out(location.place, location.text, reason)
+    return Part(present.path, keys)
 
 
 def _returning(

@@ -125,6 +125,22 @@ def test_what_is_sent_to_one_app_is_not_sent_to_another(site: SiteOf) -> None:
     assert found["route"][0]["set_request_headers"] == {"X-Key": "", "X-Other": "o"}
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "is_closed"),
+    [
+        ("= /b { proxy_pass http://y; }", "/b/ { proxy_pass http://y; deny all; }", True),
+        ("/b { proxy_pass http://y; auth_basic B; }", "= /b/ { proxy_pass http://y; }", True),
+        ("= /b { proxy_pass http://y; }", "/b/ { proxy_pass http://z; }", False),
+    ],
+)
+def test_of_two_locations_with_one_prefix_none_is_opened(
+    site: SiteOf, first: str, second: str, is_closed: bool
+) -> None:
+    (route,) = site(f"location / {{ proxy_pass http://x; }} location {first} location {second}")["route"]
+    assert (route.get("firewall") == CLOSED) == is_closed
+    assert route["upstream"] == "http://y"
+
+
 def test_a_site_of_files_with_an_api_is_closed_but_for_the_api(site: SiteOf) -> None:
     found = site("root /srv; location /api/ { proxy_pass http://x; } location / { try_files $uri =404; }")
     assert found["firewall"] == CLOSED | {"allow": []}
