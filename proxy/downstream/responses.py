@@ -232,7 +232,15 @@ class ResponseWriter(RequestReader):
         self._wait(WaitingFor.TUNNEL, self._timeout_of(WaitingFor.TUNNEL))
         if self._paused_reading:
             self.resume_content()
+        if self._ended:
+            # It had sent all it will before there was a tunnel; the app learns of it behind what came early.
+            self._listener.loop.call_soon(self._pass_end_on)
         return early
+
+    def _pass_end_on(self) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.receiver is not None:
+            exchange.receiver.request_complete(())
 
     def tunnel(self, octets: bytes) -> None:
         """Send octets of the protocol that was switched to."""

@@ -179,6 +179,20 @@ async def test_the_clients_end_reaches_the_app_which_may_still_talk(play: Play) 
     assert await client.rest() == b"farewell"
 
 
+async def test_an_end_from_before_the_switch_reaches_the_app_behind_what_came_early(play: Play) -> None:
+    client = await play.client()
+    await client.send(*HANDSHAKE, content=b"early")
+    client.shut_down()
+    app = await play.app.accept()
+    await app.head()
+    await app.send("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket")
+    assert (await client.head()).status == 101
+    assert await app.rest() == b"early"
+    await app.send_octets(b"farewell")
+    app.shut_down()
+    assert await client.rest() == b"farewell"
+
+
 async def test_the_apps_end_reaches_the_client_which_may_still_talk(play: Play) -> None:
     client, app = await tunnel(play)
     await app.send_octets(b"goodbye")
