@@ -1,8 +1,10 @@
 """The supervisor's own listeners: one server for each metrics and admin socket."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from starlette.routing import Route
 
@@ -10,7 +12,8 @@ from proxy.admin.access import AccessPolicy
 from proxy.admin.application import monitoring_application, operator_application
 from proxy.admin.operations import Operations
 from proxy.admin.server import AdminServer
-from proxy.supervisor.listeners import Endpoint, Listener, Purpose
+from proxy.supervisor.errors import ListenError
+from proxy.supervisor.listeners import Endpoint, Listener, Purpose, open_listener
 from proxy.telemetry import process_log
 
 _log = process_log.logger("supervisor")
@@ -25,6 +28,7 @@ class AdminServers:
         self._routes = routes
         self._token = token
         self._servers: dict[Endpoint, AdminServer] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def open(self, listener: Listener) -> None:
         """Tell about a socket, and serve it if it is not the workers'."""
@@ -48,11 +52,27 @@ class AdminServers:
         listener.withdraw()
         return _closed(listener, self._servers.pop(listener.endpoint, None))
 
+    def mend(self, listeners: dict[Endpoint, Listener]) -> None:
+        """Bind a unix socket anew whose path somebody has removed: nobody could reach this instance any more."""
+        for endpoint, listener in list(listeners.items()):
+            if endpoint.address is not None or listener.lent or os.path.lexists(endpoint.path):
+                continue
+            try:
+                Path(endpoint.path).parent.mkdir(mode=0o700, exist_ok=True)
+                listeners[endpoint] = open_listener(endpoint)
+            except (OSError, ListenError):
+                continue  # tried again a moment later
+            _log.warning("the admin socket was gone", extra=process_log.fields(path=endpoint.path))
+            closing = asyncio.ensure_future(_closed(listener, self._servers.pop(endpoint, None)))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self.open(listeners[endpoint])
+
     async def stop(self) -> None:
         """Let answers finish for a moment, and close everything."""
         servers = list(self._servers.values())
         self._servers.clear()
-        await asyncio.gather(*(server.stop() for server in servers))
+        await asyncio.gather(*(server.stop() for server in servers), *self._closing)
 
     def _policy(self, endpoint: Endpoint) -> AccessPolicy:
         """Ask for the token over TCP; a unix socket's mode is protection enough."""

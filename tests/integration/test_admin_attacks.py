@@ -1,5 +1,6 @@
 """What somebody tries who can reach the admin listener and has no token, or a browser that does, or too much time."""
 
+import shutil
 import socket
 import stat
 from pathlib import Path
@@ -105,6 +106,19 @@ def test_the_socket_is_its_owners_alone(start_foregate: StartForegate) -> None:
     gate.wait_serving(1)
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (gate.storage, gate.storage / "admin.sock")]
     assert modes == [0o700, 0o600]
+
+
+def test_a_socket_that_somebody_removes_comes_back(start_foregate: StartForegate) -> None:
+    gate = start_foregate(configuration("http://127.0.0.1:9", workers=1))
+    gate.wait_serving(1)
+    shutil.rmtree(gate.storage)
+    gate.wait("the admin socket was gone")
+    gate.wait("listening", 4)
+    assert gate.admin("GET", "/api/v1/status")[1]["state"] == "serving"
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (gate.storage, gate.storage / "admin.sock")]
+    assert modes == [0o700, 0o600]
+    assert gate.terminate() == 0
+    assert gate.unstructured == []
 
 
 def test_a_link_in_the_place_of_the_socket_leads_nowhere(
