@@ -126,6 +126,8 @@ async def disorder(play: Play, draw: random.Random, *, time_passes: bool, steps:
             clients.sockets.append(sock)
         elif turn < 0.15 and time_passes:
             await pass_time(draw.choice((0.3, 1.0, 5.0, 31.0, 61.0)), step=1.0)
+        elif turn > 0.98:
+            play.gateway.apply(play.gateway.config)  # a reload
         elif turn < 0.55:
             clients.step()
         else:
