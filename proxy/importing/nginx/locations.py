@@ -165,6 +165,9 @@ def _forwarded(
     found, uri = route_to(directive, blocks, around)
     timeouts = {**found.pop("timeouts", {}), **keys.get("timeouts", {})}
     result = {"host": "upstream", **keys, **found, **({"timeouts": timeouts} if timeouts else {})}
+    if result["host"] == "upstream" and any(block.first in directive.first for block in blocks.values()):
+        reason = "nginx sent the name of its upstream block; Foregate sends the app's own address"
+        around.notes.changed(directive.place, "Host", reason)
     rewrites = list(location.all("rewrite"))
     if uri is not None and uri != where.path:
         if uri == "/" and where.modifier in ("", "^~"):

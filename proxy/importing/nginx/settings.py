@@ -18,6 +18,7 @@ from proxy.importing.nginx.values import UnclearError, duration, expanded, octet
 
 _UNLIMITED: Final = "1024TB"
 _HOUR: Final = 3600
+_HOP_BY_HOP: Final = ("connection", "upgrade")
 _HOSTS: Final = frozenset(("$host", "$http_host", "$host:$server_port", "$host:$proxy_port", "${host}"))
 _LISTS: Final = frozenset(("proxy_set_header", "add_header", "proxy_hide_header", "limit_req"))
 # Handled where servers, locations and upstreams are read.
@@ -137,6 +138,9 @@ def _request_field(directive: Directive, result: Table, around: Surroundings) ->
     name, value = directive.arguments[0], directive.arguments[1]
     if name.lower() == "host":
         _host(directive, value, result, around)
+    elif name.lower() in FORWARDING_FIELDS and value and "$" not in value and name.lower() not in _HOP_BY_HOP:
+        reason = "Foregate sets it from what it sees, and from what a proxy in front says (client_ip.trusted)"
+        around.notes.left_out(directive.place, directive.text, reason)
     elif name.lower() in FORWARDING_FIELDS:
         around.notes.needless("", f"proxy_set_header {name}", "Foregate sets it from what it sees")
     else:

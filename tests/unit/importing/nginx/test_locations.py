@@ -194,6 +194,10 @@ def test_either_an_address_or_a_password_leaves_the_address(site: SiteOf, guard:
             "server_name *.b.example.com;",
             "nginx.conf:2: server_name *.b.example.com: Foregate has exact names",
         ),
+        (
+            "proxy_set_header X-Forwarded-Proto https; proxy_set_header Host $host;",
+            "nginx.conf:2: proxy_set_header X-Forwarded-Proto https: Foregate sets it from what it sees",
+        ),
         ("listen unix:/run/n.sock;", "nginx.conf:2: listen unix:/run/n.sock: Foregate listens on TCP ports"),
         (
             "ssl_certificate /no/c.pem; ssl_certificate_key /no/k.pem;",
