@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Final
 
 from proxy.caching.neutral import (
@@ -24,6 +25,7 @@ from proxy.caching.neutral import (
     PUBLISHED_NEUTRAL,
     REPLACED,
     is_credential,
+    is_harmless,
     is_neutral,
     is_suspicious,
 )
@@ -143,7 +145,7 @@ def identify(pairs: Pairs, rules: KeyRules, *, trusted: bool = False) -> Identit
     `trusted` tells whether the peer may say X-Forwarded-* and the like; remember the result under rules,
     trust and field section together.
     """
-    keyed = sorted(_keyed(pairs, rules), key=lambda line: line[0])
+    keyed = sorted(_keyed(pairs, rules), key=itemgetter(0))
     credentials = list(_credentials_in(keyed))
     credential = any(is_credential(name) for name, _ in credentials)
     names = {name for name, _ in pairs}
@@ -175,6 +177,8 @@ def _bypass_reason(names: set[bytes], rules: KeyRules, credential: bool, count: 
 def _keyed(pairs: Pairs, rules: KeyRules) -> Iterable[tuple[bytes, bytes]]:
     """Yield what goes into the key, in order; the attack it prevents is named at each exception."""
     for name, value in pairs:
+        if is_harmless(name, value):
+            continue
         if name == b"connection":
             # "Connection: origin" hides a field from the upstream; it must not fill the key of those who send it.
             for option in list_members(value):
