@@ -30,6 +30,13 @@ class OwnRequest:
         """Return none: the requests that led here were counted each."""
         return None
 
+    def hold_back(self) -> None:
+        """Never called: a fetch is not limited."""
+
+    def go_on(self) -> bool:
+        """Never called: a fetch is not held back."""
+        return True
+
     def misdirected(self, fields: RequestFields) -> bool:
         """Say no: the requests that led here were checked."""
         return False

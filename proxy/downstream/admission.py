@@ -15,12 +15,11 @@ from heapq import nsmallest
 from operator import itemgetter
 from typing import Final, Generic, Protocol, TypeVar
 
-from proxy.traffic.connection_limits import Admission, ConnectionCounter
+from proxy.traffic.connection_limits import NO_LIMIT, Admission, ConnectionCounter
 from proxy.traffic.limiter import bucket_fingerprint, client_identity
 
 #: Places beyond the limits for plain http alone: ACME challenges are answered there, all else is refused.
 RESERVE: Final = 16
-NO_LIMIT: Final = 1 << 40
 _CANDIDATES: Final = 256
 #: Seconds between two looks through all connections.
 _LOOK_INTERVAL: Final = 0.05

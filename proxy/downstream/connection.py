@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.clock import shared_clock
+from proxy.downstream.caller import Caller
 from proxy.downstream.pace import HALF_CLOSED_SECONDS, SEND_CHECK, WaitingFor
 from proxy.downstream.responses import ResponseWriter
 from proxy.exchange import Exchange
@@ -22,7 +23,6 @@ from proxy.traffic.rate_policy import RatePolicy
 
 if TYPE_CHECKING:
     from proxy.downstream.listener import Listener
-    from proxy.snapshot import Snapshot
 
 _NO_ADDRESS: Final = Address(b"", "")
 
@@ -31,17 +31,12 @@ class ClientConnection(ResponseWriter):
     """The server's side of one HTTP/1.1 connection."""
 
     __slots__ = (
-        "_bucket",
-        "_bucket_rate",
-        "_client",
-        "_client_lines",
+        "_caller",
         "_held",
-        "_judged_by",
         "_server_name",
         "counted_as",
         "is_counted",
         "is_reserved",
-        "named_by_proxy",
         "origin",
         "peer",
     )
@@ -50,16 +45,11 @@ class ClientConnection(ResponseWriter):
         """``source`` is the client's address where a PROXY protocol header named it."""
         super().__init__(listener)
         self.peer: Address = source or _NO_ADDRESS
-        self.named_by_proxy = source is not None
         self.is_counted = False
         self.counted_as: int | None = None
         self.is_reserved = False  # one of the few places that are kept free for ACME challenges
         self.origin = listener.untrusted
-        self._judged_by: Snapshot | None = None
-        self._client = (b"", b"")
-        self._bucket: int | None = None
-        self._bucket_rate: RatePolicy | None = None
-        self._client_lines = b""
+        self._caller: Caller = cast("Caller", None)
         self._server_name: bytes | None = None
         self._held = False
 
@@ -74,17 +64,11 @@ class ClientConnection(ResponseWriter):
         if self._listener.opened(self, self._transport):
             self._wait(WaitingFor.HEAD, self._listener.pipeline.snapshot.timeouts.head)
 
-    def came_from(self, peer: Address, snapshot: "Snapshot") -> None:
+    def came_from(self, caller: Caller) -> None:
         """Learn who is at the other end, and whether he may name another client."""
-        self.peer = peer
-        self._client = (peer.text.encode(), peer.packed)
-        self._judge(snapshot)
-
-    def _judge(self, snapshot: "Snapshot") -> None:
-        """Decide whether the peer is trusted; again after a reload, since proxies keep connections for long."""
-        self._judged_by = snapshot
-        trusted = self.peer.packed in snapshot.trusted
-        self.origin = self._listener.trusted if trusted else self._listener.untrusted
+        self.peer = caller.peer
+        self._caller = caller
+        self.origin = self._listener.trusted if caller.is_trusted else self._listener.untrusted
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever works for this client that it is gone."""
@@ -182,28 +166,23 @@ class ClientConnection(ResponseWriter):
     def client_of(self, fields: RequestFields) -> tuple[bytes, bytes]:
         """Return the client's address as text and packed: the peer's unless a trusted peer names another."""
         if not self.origin.trusted:
-            return self._client
+            return self._caller.client
         snapshot = self._listener.pipeline.snapshot
         header = snapshot.client_header
         client = client_address(self.peer, snapshot.trusted, header, fields.get_all(header.field_name))
         return client.text.encode(), client.packed
 
     def bucket(self, rate: RatePolicy, packed: bytes) -> int | None:
-        """Return the client's bucket, remembered for as long as the peer speaks for itself alone."""
+        """Return the client's bucket, remembered where the peer speaks for itself alone."""
         if self.origin.trusted:
             return rate.bucket(packed)
-        if rate is not self._bucket_rate:
-            self._bucket_rate = rate
-            self._bucket = rate.bucket(packed)
-        return self._bucket
+        return self._caller.bucket(rate)
 
     def client_lines(self, exchange: Exchange, chain: bytes) -> bytes:
         """Return the field lines that tell the app who the client is."""
         if self.origin.trusted:
             return client_lines(exchange.client, self.peer.text.encode(), chain)
-        if not self._client_lines:
-            self._client_lines = client_lines(exchange.client, exchange.client, b"")
-        return self._client_lines
+        return self._caller.lines()
 
     def misdirected(self, fields: RequestFields) -> bool:
         """Say whether this connection's certificate is not that of the requested host (RFC 9110 15.5.20)."""
@@ -217,8 +196,8 @@ class ClientConnection(ResponseWriter):
 
     def _new_exchange(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> Exchange:
         snapshot = self._listener.pipeline.snapshot
-        if snapshot is not self._judged_by:
-            self._judge(snapshot)
+        if snapshot is not self._caller.snapshot:  # proxies keep connections for long
+            self.came_from(self._listener.caller(self.peer))
         if self.is_reserved:
             self._close = True  # its place is needed
         return Exchange(self, snapshot, method, target, minor, fields, shared_clock())

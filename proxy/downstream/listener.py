@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.deadlines import DeadlineWheel
 from proxy.downstream.admission import ConnectionBounds, LongestIdle
+from proxy.downstream.caller import Caller, Callers
 from proxy.exchange import Origin
 from proxy.http1.memo import FieldMemo
 from proxy.http1.request import RequestFields
@@ -40,6 +41,7 @@ class DownstreamContext:
     __slots__ = (
         "_closed",
         "bounds",
+        "callers",
         "connections",
         "counters",
         "coverage",
@@ -69,6 +71,7 @@ class DownstreamContext:
         self.counters = worker_counters
         self.coverage = coverage
         self.bounds = bounds
+        self.callers = Callers(bounds)
         self.gateways = gateways
         self.listeners: list[Listener] = []
         self._closed = asyncio.Event()
@@ -104,7 +107,8 @@ class DownstreamContext:
             self._closed.set()
 
     def forget_derived(self) -> None:
-        """Drop remembered field sections, whose derived forms belong to a snapshot that is gone."""
+        """Drop remembered field sections and callers, which belong to a snapshot that is gone."""
+        self.callers.forget()
         for memo in self.request_memo:
             memo.forget()
 
@@ -154,12 +158,11 @@ class Listener:
         `source` is the client's address where a PROXY protocol header named it.
         """
         address = source or _address_of(raw)
-        snapshot = self.pipeline.snapshot
-        trusted = address.packed in snapshot.trusted
-        if not trusted and snapshot.firewall is not None and not snapshot.firewall.permits(address.packed):
+        caller, firewall = self.caller(address), self.pipeline.snapshot.firewall
+        if not caller.is_trusted and firewall is not None and not firewall.permits(address.packed):
             self.counters.add(counters.REFUSED_BY_FIREWALL)
             return False
-        client = self._client(address, trusted=trusted)
+        client = caller.counted_as
         if self._count(client) is None:
             return False
         self._admitted[raw] = client
@@ -172,12 +175,12 @@ class Listener:
     def opened(self, connection: "ClientConnection", transport: asyncio.Transport) -> bool:
         """Take a new connection in; False when it was turned away (and is closed)."""
         address = connection.peer if connection.peer.packed else _address_of(transport)
-        snapshot = self.pipeline.snapshot
-        connection.came_from(address, snapshot)
+        caller = self.caller(address)
+        connection.came_from(caller)
         if self.tls:
             connection.counted_as = self._admitted.pop(transport.get_extra_info("raw_transport"))
         else:
-            client = self._client(address, trusted=connection.origin.trusted)
+            client = caller.counted_as
             admission = self._count(client)
             if admission is None:
                 transport.abort()
@@ -202,11 +205,9 @@ class Listener:
         if upgraded:
             self.counters.add(counters.UPGRADED_CLOSED)
 
-    def _client(self, address: Address, *, trusted: bool) -> int | None:
-        bounds = self._context.bounds
-        if bounds is None or trusted:
-            return None
-        return bounds.client(address.packed, self.pipeline.snapshot.config.rate_limit.ipv6_prefix)
+    def caller(self, peer: Address) -> Caller:
+        """Return what is known of a peer's address under the present snapshot."""
+        return self._context.callers.caller(peer, self.pipeline.snapshot)
 
     def _count(self, client: int | None) -> Admission | None:
         """Count a connection; None when it is one too many and has to go."""

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy.deadlines import NEVER, TICK
+from proxy.downstream.sending import Sending
 from proxy.errors import MessageError
 from proxy.exchange import Exchange
 from proxy.telemetry import counters
@@ -25,14 +26,11 @@ if TYPE_CHECKING:
 #: How long (seconds) and how much (octets) is read after a refusal, so that a reset does not eat the answer.
 LINGER_SECONDS: Final = 2.0
 LINGER_OCTETS: Final = 1024 * 1024
-#: ``min_rate`` counts from here on (seconds of waiting for the peer).
-RATE_AFTER: Final = 30.0
 #: How often a client that takes nothing is looked at (seconds).
 SEND_CHECK: Final = 5.0
 #: A client that has shut down its sending side gets this long for its answer, and for each further piece of it
 #: (seconds): some tools do, and then read.
 HALF_CLOSED_SECONDS: Final = 5.0
-NOT_MEASURED: Final = -1
 #: What the log says of a request whose client left before the response began (nginx's 499).
 CLIENT_CLOSED: Final = 499
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -59,13 +57,7 @@ class PacedConnection(asyncio.Protocol):
         "_exchange",
         "_listener",
         "_paused_reading",
-        "_send_mark",
-        "_send_measured",
-        "_send_progress",
-        "_send_queued",
-        "_send_since",
-        "_send_taken",
-        "_send_waited",
+        "_sending",
         "_sent_seen",
         "_transport",
         "_waiting_for",
@@ -84,13 +76,7 @@ class PacedConnection(asyncio.Protocol):
         self._closing = False  # nothing that arrives counts any more
         self._ended = False  # the client sends no more
         self._discarded = 0
-        self._send_measured = 0  # when the exchange began that the next four are about
-        self._send_since = 0.0  # when the wait would have begun, had it been one
-        self._send_waited = 0.0  # until the last resumption
-        self._send_taken = 0
-        self._send_progress = 0.0
-        self._send_queued = 0  # octets that were queued when the client stopped taking them
-        self._send_mark = NOT_MEASURED  # octets not taken at the last look, the kernel's included
+        self._sending: Sending | None = None  # most clients are never waited for
         self._sent_seen = 0
         self.deadline = NEVER
         self.filed_tick = 0
@@ -143,8 +129,11 @@ class PacedConnection(asyncio.Protocol):
 
     def deadline_reached(self, now: float) -> None:
         """End what has waited too long (called by the wheel)."""
-        if self._write_paused or (self._waiting_for is WaitingFor.LINGER and self._unsent()):
-            self._check_sending(now)
+        sending = self._sending
+        if sending is not None and (
+            self._write_paused or (self._waiting_for is WaitingFor.LINGER and self._unsent())
+        ):
+            self._check_sending(sending, now)
             return
         match self._waiting_for:
             case WaitingFor.HEAD | WaitingFor.IDLE:
@@ -210,55 +199,37 @@ class PacedConnection(asyncio.Protocol):
         return waiting
 
     def _watch_sending(self) -> None:
-        """Measure how fast the client takes what is queued for it; the waits of one exchange are added up."""
+        """Measure from now on how fast the client takes what is queued for it."""
+        sending = self._sending
+        if sending is None:
+            sending = self._sending = Sending()
         exchange = self._exchange
-        measured = exchange.started if exchange is not None else 0
-        if measured != self._send_measured:
-            self._send_measured = measured
-            self._send_waited = 0.0
-            self._send_taken = 0
-        self._send_progress = now = self._listener.loop.time()
-        self._send_since = now - self._send_waited
-        self._send_queued = self._transport.get_write_buffer_size()
-        self._send_mark = NOT_MEASURED
+        started = exchange.started if exchange is not None else 0
+        sending.stopped(started, self._listener.loop.time(), self._transport.get_write_buffer_size())
 
     def _sending_resumed(self) -> None:
         """Note that the client has taken enough to go on."""
-        self._send_waited = self._listener.loop.time() - self._send_since
-        if self._send_mark == NOT_MEASURED:  # the usual case, which asks no system call
-            self._send_taken += self._send_queued - self._transport.get_write_buffer_size()
-        else:
-            self._send_taken += self._newly_taken()
+        sending = self._sending
+        if sending is not None:
+            # Only a wait that was looked at has to ask the kernel, which is a system call.
+            unsent = self._unsent() if sending.was_looked_at else 0
+            sending.resumed(self._listener.loop.time(), self._transport.get_write_buffer_size(), unsent)
 
-    def _newly_taken(self) -> int:
-        """Count the octets that the client has taken since the last look."""
-        unsent = self._unsent()
-        if self._send_mark == NOT_MEASURED:
-            taken = self._send_queued - self._transport.get_write_buffer_size()
-        else:
-            taken = self._send_mark - unsent
-        self._send_mark = unsent
-        return max(0, taken)
-
-    def _check_sending(self, now: float) -> None:
+    def _check_sending(self, sending: Sending, now: float) -> None:
         """Cut off a client that takes nothing for ``send``, or less than ``min_rate`` for long."""
-        taken = self._newly_taken()
-        if taken:
-            self._send_taken += taken
-            self._send_progress = now
+        sending.look(now, self._transport.get_write_buffer_size(), self._unsent())
         exchange = self._exchange
         if exchange is not None and exchange.route is not None:
             send, rate = exchange.route.timeouts.send, exchange.route.limits.min_rate
         else:
             snapshot = self._listener.pipeline.snapshot
             send, rate = snapshot.timeouts.send, snapshot.limits.min_rate
-        waited = now - self._send_since
-        stalled = now - self._send_progress >= send
-        if stalled or (waited >= RATE_AFTER and self._send_taken < rate * waited):
+        stalled = sending.has_stalled(now, send)
+        if stalled or sending.is_too_slow(now, rate):
             self._listener.counters.add(counters.SEND_TIMEOUTS if stalled else counters.TOO_SLOW)
             self._reset()
             return
-        self.deadline = min(now + SEND_CHECK, self._send_progress + send)
+        self.deadline = min(now + SEND_CHECK, sending.progress + send)
         self._listener.wheel.file(self)
 
     # --- endings
@@ -269,6 +240,17 @@ class PacedConnection(asyncio.Protocol):
         self._transport.close()
         self._watch_sending()
         self._wait(WaitingFor.LINGER, LINGER_SECONDS)
+
+    def _close_at_once(self) -> None:
+        """Close after a small answer to a client that sends no more: nothing can arrive that a reset would answer.
+
+        A new connection costs a tenth less so than with the wait for the client's end that lingering is.
+        """
+        self._closing = True
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            self._log(exchange)
+        self._transport.close()
 
     def _start_lingering(self) -> None:
         """Close so that a client which is still sending can read its answer (RFC 9112 section 9.6)."""

@@ -6,11 +6,13 @@ at hand. While one is, further octets are its content (``_decoder``) or requests
 """
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from proxy import answers
 from proxy.deadlines import NEVER
-from proxy.downstream.pace import RATE_AFTER, PacedConnection, WaitingFor
+from proxy.downstream.pace import PacedConnection, WaitingFor
+from proxy.downstream.sending import RATE_AFTER
 from proxy.errors import MessageError
 from proxy.exchange import Exchange
 from proxy.http1 import grammar
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 #: Content of a request that was answered early is read and dropped up to this many octets; above, the
 #: connection closes.
 MAX_DISCARDED: Final = 256 * 1024
-_NO_FIELDS: Final = parse_request_fields(b"", 0, 1)
+#: What is refused before it had fields; its client may well send on.
+_NO_FIELDS: Final = replace(parse_request_fields(b"", 0, 1), persists=True)
 
 
 class RequestReader(PacedConnection):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Head and content up to this size leave in one write; joining more would cost more than a second buffer.
 JOIN_BELOW: Final = 64 * 1024
+#: What a client may leave unread in the kernel when its connection is closed at once: about the first window.
+SMALL_ANSWER: Final = 16 * 1024
 
 
 class ResponseWriter(RequestReader):
@@ -199,8 +201,11 @@ class ResponseWriter(RequestReader):
         """Log the exchange and go on with the connection."""
         if self._close:
             self._decoder = None
-            self._waiting = b""
-            self._start_lingering()
+            if self._needs_no_lingering():
+                self._close_at_once()
+            else:
+                self._waiting = b""
+                self._start_lingering()
             return
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -213,6 +218,18 @@ class ResponseWriter(RequestReader):
         if self._waiting and not self._serving:
             data, self._waiting = self._waiting, b""
             self._serve(data)
+
+    def _needs_no_lingering(self) -> bool:
+        """Say whether the client sends no more, and the kernel will be rid of the answer without being watched."""
+        exchange = self._exchange
+        return (
+            exchange is not None
+            and exchange.complete
+            and (self._ended or not exchange.fields.persists)
+            and not self._waiting
+            and exchange.sent <= SMALL_ANSWER
+            and not self._transport.get_write_buffer_size()
+        )
 
     # --- tunnels
 

@@ -24,7 +24,7 @@ from typing import Final
 MAX_WAITING: Final = 16 * 1024 * 1024
 #: Lines are written after this time (seconds) or number.
 COLLECT: Final = 0.2
-BATCH: Final = 512
+BATCH: Final = 128
 #: The longest write that a pipe takes whole.
 PIPE_WRITE: Final = 4096
 

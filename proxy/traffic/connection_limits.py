@@ -29,6 +29,8 @@ _SECOND_SHIFT: Final = 32
 # octets.
 _HEAD_WORDS: Final = 1 + ROWS
 _ROW_WORDS: Final = 1 + COLUMNS
+#: For `in_all`: connections are not bounded in all.
+NO_LIMIT: Final = 1 << 40
 _UNTOUCHED, _IN_USE, _LEFT = range(3)  # a row that nobody had yet has nothing to be cleared of
 
 
@@ -131,17 +133,17 @@ class SharedConnectionCounter:
 
     def opened(self, client: int | None, *, per_client: int, in_all: int, plain: bool) -> Admission:
         """Count a new connection, unless it is one too many (see `ConnectionCounter`)."""
-        if client is not None and self.of_client(client) >= per_client:
+        places = None if client is None else _places(client)
+        if places is not None and self._at(*places) >= per_client:
             return Admission.CLIENT_FULL
-        total = self.total()
         admission = Admission.ADMITTED
-        if total >= in_all:
+        if in_all < NO_LIMIT and (total := self.total()) >= in_all:
             if not plain or total >= in_all + self._reserve:
                 return Admission.FULL
             admission = Admission.RESERVED
         self._words[self._own_total] += 1
-        if client is not None:
-            first, second = _places(client)
+        if places is not None:
+            first, second = places
             self._cells[self._own + first] += 1
             self._cells[self._own + second] += 1
         return admission
@@ -156,9 +158,14 @@ class SharedConnectionCounter:
 
     def of_client(self, client: int) -> int:
         """Count a client's connections, in the rarest cases some of another's with them."""
-        first, second = _places(client)
+        return self._at(*_places(client))
+
+    def _at(self, first: int, second: int) -> int:
         cells = self._cells
         rows = self._current_rows()
+        if len(rows) == 1:
+            row = rows[0]
+            return int(min(cells[row + first], cells[row + second]))
         return min(sum([cells[row + first] for row in rows]), sum([cells[row + second] for row in rows]))
 
     def total(self) -> int:

@@ -184,3 +184,26 @@ async def test_a_client_that_has_shut_down_is_let_go_with_its_answer(play: Play)
     for _ in range(5):
         await play.turn()
     assert "clients" not in play.gateway.open
+
+
+async def test_a_client_that_asked_to_close_is_not_waited_for_after_a_small_answer(whole: Play) -> None:
+    client = await whole.client()
+    await client.send("GET / HTTP/1.1", "Host: a.test", "Connection: close")
+    app = await whole.app.accept()
+    await app.head()
+    await app.send("HTTP/1.1 200 OK", "Content-Length: 2", content=b"ok")
+    await until(lambda: "clients" not in whole.gateway.open)
+    assert (await client.response()).content == b"ok"
+    await client.end()
+
+
+async def test_a_large_last_answer_keeps_its_place_until_it_is_taken(whole: Play) -> None:
+    client = await whole.client()
+    await client.send("GET / HTTP/1.1", "Host: a.test", "Connection: close")
+    app = await whole.app.accept()
+    await app.head()
+    await app.send("HTTP/1.1 200 OK", "Content-Length: 20000", content=b"x" * 20_000)
+    await until(lambda: whole.gateway.log)
+    assert whole.gateway.open["clients"] == 1
+    assert (await client.response()).content == b"x" * 20_000
+    await client.end()
