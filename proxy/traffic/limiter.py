@@ -108,8 +108,6 @@ def scope_key(key: bytes, *scope: str) -> bytes:
 def bucket_fingerprint(scope: bytes, identity: bytes) -> int:
     """Name a client's bucket in a scope by 64 bits; 0.6 us, or 0.1 us when asked again soon.
 
-    Keep it with the connection;
-
     `scope` comes from `scope_key`, `identity` from `client_identity`.
     """
     return int.from_bytes(blake2b(identity, key=scope, digest_size=8).digest(), "little")
