@@ -79,8 +79,11 @@ class Pipeline:
             self.refuse(exchange, 503, "Too many connections.", proxy_status="connection_limit_reached")
             return
         site = exchange.site = snapshot.site(fields)
-        if snapshot.firewall is not None and not snapshot.firewall.permits(exchange.client_packed):
-            self._deny(exchange)
+        if (
+            snapshot.firewall is not None
+            and not snapshot.firewall.permits(exchange.client_packed)
+            and self._denies(exchange)
+        ):
             return
         if site is None:
             self._unknown_host(exchange)
@@ -89,15 +92,18 @@ class Pipeline:
             self.refuse(exchange, 421, "This connection's certificate does not cover the requested host.")
             return
         route = exchange.route = site.route(exchange.target)
-        if route.firewall is not None and not route.firewall.permits(exchange.client_packed):
-            self._deny(exchange)
+        if (
+            route.firewall is not None
+            and not route.firewall.permits(exchange.client_packed)
+            and self._denies(exchange)
+        ):
             return
         rate = route.rate
         if site.other_readings is not None:
             judges = site.other_readings.of(exchange.target)
             if len(judges) > 1:
-                if not all(judge.admits(exchange.client_packed) for judge in judges):
-                    self._deny(exchange)
+                admitted = all(judge.admits(exchange.client_packed) for judge in judges)
+                if not admitted and self._denies(exchange):
                     return
                 rate = slowest((rate, *(judge.rate for judge in judges)))
         if rate is not None and self.limits is not None and self.limits.refuses(exchange, site, rate):
@@ -158,12 +164,23 @@ class Pipeline:
         self._answer(exchange, answers.Answer(200, block, token + b"." + thumbprint))
         return True
 
-    def _deny(self, exchange: Exchange) -> None:
-        site = exchange.site
+    def _denies(self, exchange: Exchange) -> bool:
+        """Refuse a client that the firewall keeps out, unless it may be a CA whose challenge the app answers."""
+        site, target = exchange.site, exchange.target
+        if (
+            site is not None
+            and site.tls.passthrough_challenges
+            and not exchange.downstream.origin.is_secure
+            and target.startswith(CHALLENGE_PATH)
+            and _TOKEN.fullmatch(target, len(CHALLENGE_PATH)) is not None
+            and exchange.method in (b"GET", b"HEAD")
+        ):
+            return False
         (site.counters if site is not None else self._no_site).denied()
         self.refuse(
             exchange, 403, "Access from your address is not allowed.", proxy_status="http_request_denied"
         )
+        return True
 
     def _unknown_host(self, exchange: Exchange) -> None:
         status = 421 if exchange.downstream.origin.is_secure else 404
