@@ -149,10 +149,13 @@ class Scene:
             assert get(80, "/")[0] in (307, 308)
             assert get(443, "/page", context) == (200, b"from the app")
             self._is_confined(pid)
+            upgraded = self.container.run("foregate", "upgrade")
+            assert upgraded.returncode == 0, upgraded.stderr
+            assert get(443, "/page", context) == (200, b"from the app")
             self._drains(process, pid, context)
         print(
             f"capabilities {capabilities}, no new privileges {confined}: ready after {ready:.1f} s, "
-            f"https, healthy, nothing to write to, drained with status 0"
+            f"https, healthy, nothing to write to, upgraded in place, drained with status 0"
         )
 
     def _is_confined(self, pid: int) -> None:
