@@ -35,7 +35,7 @@ SHARES: Final = {
     "limited": 1,
     "talkers": 3,
 }
-#: Allowed growth of a process between the first and the last third of its life, in octets and descriptors. Shared
+#: Allowed growth of a process between the middle and the last third of its life, in octets and descriptors. Shared
 #: memory is touched little by little, up to its fixed size.
 MEMORY: Final = 4 * 1024 * 1024
 SHARED: Final = 16 * 1024 * 1024
@@ -55,7 +55,7 @@ upstream = "{url}"
 {more}
 """
 _MORE: Final = {
-    "faults": 'timeouts = {first_byte = "1s"}',
+    "faults": 'timeouts = {first_byte = "3s"}',
     "limited": 'rate_limit = {rate = "120/m", burst = 5}',
 }
 
@@ -88,12 +88,15 @@ class Samples:
             self.rows.append((now, own, shared, len(os.listdir(f"/proc/{pid}/fd"))))
 
     def growth(self) -> tuple[int, int, int] | None:
-        """Return by how much the last third of its life after warming up exceeds the first; None if it was short."""
+        """Return by how much the last third of its life exceeds the middle one, None if it was short.
+
+        In the first third memory fills that is kept on purpose: parsed fields, answers, connections.
+        """
         rows = [row for row in self.rows if row[0] - self.rows[0][0] >= WARM_UP]
         third = len(rows) // 3
         if third < 3:
             return None
-        early, late = rows[:third], rows[-third:]
+        early, late = rows[third : 2 * third], rows[-third:]
         own = sum(row[1] for row in late) // third - sum(row[1] for row in early) // third
         shared = sum(row[2] for row in late) // third - sum(row[2] for row in early) // third
         return own, shared, min(row[3] for row in late) - min(row[3] for row in early)
