@@ -10,7 +10,7 @@ from html import escape
 COLOURS = ("#0b6e4f", "#c8553d", "#588bae", "#8d6a9f", "#b58900", "#444444")
 _STYLE = "font: 12px sans-serif; background: #ffffff"
 _GRID = "#dddddd"
-_LABELS = 230  # width of the labels beside bars
+_LABELS = 330  # width of the labels beside bars
 _LINE = 22  # height of a bar with the gap below it
 
 
@@ -42,7 +42,7 @@ def _document(width: float, height: float, parts: Sequence[str], title: str) -> 
     return f"{head}\n<title>{escape(title)}</title>\n{body}\n</svg>\n"
 
 
-def bars(title: str, chart: Sequence[Bar], *, width: int = 900) -> str:
+def bars(title: str, chart: Sequence[Bar], *, width: int = 960) -> str:
     """Draw ratios on a logarithmic axis around 1; marks are dots, a bound is a tick."""
     values = [value for bar in chart for value in (bar.value, *bar.marks.values(), bar.bound or 1.0)]
     low = 2.0 ** math.floor(math.log2(min(values, default=1.0)) - 0.1)
@@ -65,6 +65,9 @@ def bars(title: str, chart: Sequence[Bar], *, width: int = 900) -> str:
         x = _LABELS + number * 120
         parts.append(f'<circle cx="{x}" cy="{bottom + 18}" r="4" fill="{COLOURS[number + 2]}"/>')
         parts.append(_text(x + 9, bottom + 22, name))
+    x = _LABELS + len(names) * 120
+    parts.append(_line(x, bottom + 10, x, bottom + 26, "#000000", 'stroke-width="2"'))
+    parts.append(_text(x + 9, bottom + 22, "what it must be; red: above it"))
     return _document(width, bottom + 34, parts, title)
 
 
