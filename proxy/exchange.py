@@ -106,8 +106,8 @@ class Downstream(Protocol):
         """
         ...
 
-    def hold_back(self) -> None:
-        """Begin no further request of this client until go_on()."""
+    def hold_back(self) -> bool:
+        """Begin no further request of this client until go_on(); False when there will be none."""
         ...
 
     def go_on(self) -> bool:

@@ -138,7 +138,8 @@ class LimitGate:
             self._date = b"Date: %s\r\n" % formatdate(second, usegmt=True).encode()
 
     def _hold_back(self, downstream: Downstream) -> None:
-        downstream.hold_back()
+        if not downstream.hold_back():
+            return
         self._held[downstream] = None
         if self._turn_timer is None:
             self._turn_timer = self._pipeline.loop.call_later(TURN * _NANOSECOND, self._let_go_on)

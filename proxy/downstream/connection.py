@@ -142,11 +142,13 @@ class ClientConnection(ResponseWriter):
                 self._transport.resume_reading()
             self._serve(data)
 
-    def hold_back(self) -> None:
-        """Begin no request until go_on(), as while the client takes nothing (see Downstream)."""
-        if not self._closing:
-            self._held = True
-            self.pause_writing()
+    def hold_back(self) -> bool:
+        """Begin no request until go_on(), as while the client takes nothing; False when there will be none."""
+        if self._closing:
+            return False
+        self._held = True
+        self.pause_writing()
+        return True
 
     def go_on(self) -> bool:
         """Begin requests again, unless the client has to take its last answer first."""

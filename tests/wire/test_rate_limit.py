@@ -211,6 +211,17 @@ class TestHoldingBack:
         await until(lambda: not gate._held)
         await self.served(other)
 
+    async def test_whose_connection_ends_is_not_kept(self, play: Play) -> None:
+        client, _other, gate = await self.flood(play, PER_TURN, company=True)
+        for _ in range(PER_TURN):
+            await client.response()
+        for _ in range(3):
+            ending = await play.client()
+            await ending.send("GET /x HTTP/1.1", "Host: a.test", "Connection: close")
+            assert (await ending.response()).status == 429
+            await ending.end()
+        assert not gate._held
+
     async def test_so_many_go_on_in_a_turn_in_the_order_of_their_wait(self, whole: Play) -> None:
         client, _other, gate = await self.flood(whole, PER_TURN, company=True)
         for _ in range(PER_TURN):
