@@ -144,9 +144,9 @@ class Reloader:
             loaded = await asyncio.to_thread(self.file.read)
         except ConfigError as exc:
             return self._refused(str(fault) for fault in exc.faults)
-        unusable, _ = await asyncio.to_thread(check_pairs, loaded.config, time.time())
+        unusable = await _unusable(loaded.config)
         if unusable:
-            return self._refused(map(str, unusable))
+            return self._refused(unusable)
         wanted = endpoints(loaded.config)
         try:
             for storage in storages(loaded.config):
@@ -217,3 +217,9 @@ class Reloader:
 def _close(listeners: Iterable[Listener]) -> None:
     for listener in listeners:
         listener.close()
+
+
+async def _unusable(config: Config) -> tuple[str, ...]:
+    """Say which certificate files of a configuration cannot be served, beside the loop: each is a file and a key."""
+    faults, _ = await asyncio.to_thread(check_pairs, config, time.time())
+    return tuple(map(str, faults))

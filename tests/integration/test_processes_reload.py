@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.certificates import Authority
 from tests.fakes.foregate import PATIENCE, Foregate, configuration
 from tests.fakes.origin import Origin, OriginResponse, running_origin
 from tests.integration.conftest import StartForegate
@@ -50,6 +51,13 @@ def test_the_command_waits_and_prints_what_changed(start_foregate: StartForegate
     assert gate.command("reload").stdout == "nothing has changed\n"
 
 
+NO_PAIR = (
+    configuration("http://127.0.0.1:9")
+    .replace('mode = "off"', 'mode = "files"\ncertificate = "one.pem"\nprivate_key = "other.pem"')
+    .replace('["*"]', '["a.test"]')
+    .replace("https = []", 'https = ["127.0.0.1:0"]')
+)
+
 BAD_FILES = {
     "syntax": ('[server\nhttp = ":80"', "proxy.toml:1"),
     "unknown key": (configuration("http://127.0.0.1:9", site='balence = "x"'), "balance"),
@@ -85,6 +93,23 @@ def test_a_bad_file_leaves_the_old_configuration_and_names_the_fault(
     assert gate.metric("foregate_config_reloads_total", result="refused") == 1
     _, status = gate.admin("GET", "/api/v1/status")
     assert status["configuration"]["last_reload_faults"] == line["faults"]
+
+
+def test_certificate_files_that_are_no_pair_refuse_the_reload(
+    start_foregate: StartForegate, origin: Origin, tmp_path: Path
+) -> None:
+    gate = start_foregate(configuration(origin.url, workers=1))
+    gate.wait_serving(1)
+    authority = Authority(tmp_path)
+    (gate.file.parent / "one.pem").write_bytes(authority.pair("a.test").chain)
+    (gate.file.parent / "other.pem").write_bytes(authority.pair("a.test").key)
+    gate.file.write_text(NO_PAIR)
+    ended = gate.command("reload")
+    assert ended.returncode == 1
+    assert "one.pem" in ended.stderr
+    assert gate.get("/")[0] == 200
+    (gate.file.parent / "other.pem").write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
+    assert gate.command("reload").returncode == 1
 
 
 @pytest.mark.parametrize("kind", ["unknown key", "half written"])
