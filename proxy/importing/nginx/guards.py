@@ -13,6 +13,8 @@ from proxy.importing.repair import CLOSED
 Levels: TypeAlias = Sequence[Sequence[Directive]]
 
 _ASKING: Final = re.compile(r"\( ?\$\{?(\w+)\}? (!=|!~\*?|=) ?(.*?) ?\)")
+_NO_SUCH_CHECK: Final = "Foregate has no such check, so everybody is refused there (403) until the app does it and `firewall` is taken out"
+_INTERNAL: Final = "clients could not ask for it, and are refused now (403)"
 _NOTHING: Final = ("", "0", "no", "off", "false")
 # What these say does not tell who somebody is.
 _ABOUT_NOBODY: Final = frozenset(
@@ -71,12 +73,9 @@ def guard(levels: Levels, result: Table, notes: Notes) -> None:
     asking += [one for level in levels for one in level if one.name == "if" and _admits_only_some(one)]
     suffices = any(directive.text == "satisfy any" for level in levels for directive in level)
     for asked in asking:
+        reason = _INTERNAL if asked.name == "internal" else _NO_SUCH_CHECK
         if suffices and result.get("firewall", {}).get("allow"):
             reason = "Foregate cannot ask for it; those whom the address rules admit get in, nobody else"
         else:
             result["firewall"] = dict(CLOSED)
-            reason = (
-                "Foregate has no such check, so everybody is refused there (403) until the app does it and "
-                "`firewall` is taken out"
-            )
         notes.left_out(asked.place, asked.text, reason)

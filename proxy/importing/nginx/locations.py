@@ -133,6 +133,9 @@ def _keys(
         return None
     for directive in location.all("set"):
         _learn(directive, around)
+    for rewrite in location.all("rewrite"):
+        if len(rewrite.arguments) > 1 and strips_prefix(where.path, *rewrite.arguments[:2]):
+            around.stripping.add(rewrite)
     passing = _passing(location, named)
     keys = settings((*levels, passing[1]) if passing and passing[1] is not location.block else levels, around)
     try:
@@ -168,18 +171,13 @@ def _forwarded(
     if result["host"] == "upstream" and any(block.first in directive.first for block in blocks.values()):
         reason = "nginx sent the name of its upstream block; Foregate sends the app's own address"
         around.notes.changed(directive.place, "Host", reason)
-    rewrites = list(location.all("rewrite"))
     if uri is not None and uri != where.path:
         if uri == "/" and where.modifier in ("", "^~"):
             result["strip_prefix"] = True
         else:
             reason = f"nginx put {uri} in place of {where.path}; Foregate can strip a prefix at most: the path stays"
             around.notes.left_out(directive.place, directive.text, reason)
-    elif any(
-        strips_prefix(where.path, *rewrite.arguments[:2])
-        for rewrite in rewrites
-        if len(rewrite.arguments) > 1
-    ):
+    elif not around.stripping.isdisjoint(location.block):
         result["strip_prefix"] = True
     return result
 

@@ -54,6 +54,8 @@ class Surroundings:
     notes: Notes
     zones: Mapping[str, Zone] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    # Rewrites that a route can say with strip_prefix.
+    stripping: set[Directive] = field(default_factory=set)
 
 
 def settings(levels: Levels, around: Surroundings) -> Table:
@@ -200,7 +202,8 @@ def _cached(directive: Directive, result: Table, around: Surroundings) -> None:
 
 
 def _rewrite(directive: Directive, _result: Table, around: Surroundings) -> None:
-    if not directive.arguments[1].startswith(("http://", "https://", "$scheme://")):
+    is_redirect = directive.arguments[1].startswith(("http://", "https://", "$scheme://"))
+    if not is_redirect and directive not in around.stripping:
         around.notes.left_out(directive.place, directive.text, why_left_out("rewrite"))
 
 
