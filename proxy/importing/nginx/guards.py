@@ -13,7 +13,10 @@ from proxy.importing.repair import CLOSED
 Levels: TypeAlias = Sequence[Sequence[Directive]]
 
 _ASKING: Final = re.compile(r"\( ?\$\{?(\w+)\}? (!=|!~\*?|=) ?(.*?) ?\)")
-_NO_SUCH_CHECK: Final = "Foregate has no such check, so everybody is refused there (403) until the app does it and `firewall` is taken out"
+_NO_SUCH_CHECK: Final = (
+    "Foregate has no such check, so everybody is refused there (403) until the app does it and `firewall` "
+    "is taken out"
+)
 _INTERNAL: Final = "clients could not ask for it, and are refused now (403)"
 _NOTHING: Final = ("", "0", "no", "off", "false")
 # What these say does not tell who somebody is.

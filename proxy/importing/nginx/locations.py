@@ -134,7 +134,7 @@ def _keys(
     for directive in location.all("set"):
         _learn(directive, around)
     for rewrite in location.all("rewrite"):
-        if len(rewrite.arguments) > 1 and strips_prefix(where.path, *rewrite.arguments[:2]):
+        if rewrite.arguments[2:] == ("break",) and strips_prefix(where.path, *rewrite.arguments[:2]):
             around.stripping.add(rewrite)
     passing = _passing(location, named)
     keys = settings((*levels, passing[1]) if passing and passing[1] is not location.block else levels, around)
