@@ -220,3 +220,11 @@ def test_nothing_is_dropped_in_silence(notes_of: NotesOf, body: str, note: str) 
 )
 def test_what_needs_no_key_is_told(notes_of: NotesOf, body: str) -> None:
     assert any(line.startswith(body.split()[0]) for line in notes_of(body, Outcome.NEEDLESS))
+
+
+def test_a_rewrite_that_strips_its_prefix_is_carried_over(notes_of: NotesOf) -> None:
+    rewrite = "rewrite ^/b/(.*)$ /$1 break;"
+    assert notes_of(f"location /b/ {{ {rewrite} proxy_pass http://y; }}", Outcome.LEFT_OUT) == []
+    assert len(notes_of(f"location /c/ {{ {rewrite} proxy_pass http://y; }}", Outcome.LEFT_OUT)) == 1
+    again = rewrite.replace("break", "last")
+    assert len(notes_of(f"location /b/ {{ {again} proxy_pass http://y; }}", Outcome.LEFT_OUT)) == 1
