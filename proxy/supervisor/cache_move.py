@@ -9,7 +9,6 @@ for each key; requests that wait for a fetch get its answer as they would have.
 
 from typing import Final
 
-from proxy.config.quantities import format_size
 from proxy.config.schema import Config
 from proxy.control.messages import LeaveOtherCache, OpenCacheBeside, SwapCaches
 from proxy.supervisor.errors import StartError
@@ -34,13 +33,7 @@ class CacheMove:
 
         Raises StartError where there is none to be had.
         """
-        if self._regions.fits_cache(config):
-            return None
-        try:
-            return self._regions.make_cache(config)
-        except (ValueError, OSError) as exc:
-            wanted = format_size(config.cache.size)
-            raise StartError(f'there is no memory for [cache] size = "{wanted}": {exc}') from exc
+        return None if self._regions.fits_cache(config) else self._regions.make_cache(config)
 
     @property
     def is_possible(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from proxy.caching.layout import stripes_for
 from proxy.caching.store import CacheDescriptors, Store, create_cache
+from proxy.config.quantities import format_size
 from proxy.config.schema import Config
 from proxy.control.keys import derived_key
 from proxy.control.messages import (
@@ -58,7 +59,7 @@ class SharedRegions:
     ) -> None:
         """Make everything, empty, with the table that `limiter` makes; or go on with what a program has held.
 
-        Memory with another layout is made anew. Raises ValueError for a cache of an impossible size.
+        Memory with another layout is made anew. Raises StartError for a cache for which there is no memory.
         """
         self.secret = bytes.fromhex(held.secret) if held else secrets.token_bytes(_SECRET_SIZE)
         memory = held.memory if held else {}
@@ -74,9 +75,13 @@ class SharedRegions:
             os.close(unused)
 
     def make_cache(self, config: Config) -> CacheRegion:
-        """Make empty memory for a configuration's cache. Raises ValueError or OSError where that is impossible."""
-        made = create_cache(config.cache.size, _largest_object(config))
-        return CacheRegion(made, Store(made, derived_key(self.secret, b"cache")), config.cache.size)
+        """Make empty memory for a configuration's cache. Raises StartError where there is none to be had."""
+        size = config.cache.size
+        try:
+            made = create_cache(size, _largest_object(config))
+            return CacheRegion(made, Store(made, derived_key(self.secret, b"cache")), size)
+        except (ValueError, OSError) as exc:
+            raise StartError(f'there is no memory for [cache] size = "{format_size(size)}": {exc}') from exc
 
     def fits_cache(self, config: Config) -> bool:
         """Tell whether the cache has the size that a configuration wants, in as few parts as its answers need."""

@@ -165,6 +165,13 @@ def test_memory_that_is_not_to_be_had_refuses_a_reload(start_foregate: StartFore
     assert gate.admin("GET", "/api/v1/cache")[1]["size_bytes"] == 64 * 1024 * 1024
 
 
+def test_memory_that_is_not_to_be_had_at_the_start_is_named(start_foregate: StartForegate) -> None:
+    text = configuration("http://127.0.0.1:9", tables='[cache]\nsize = "8GB"')
+    gate = start_foregate(text, command=under("ulimit -v 2000000;"))
+    assert gate.wait_exit() == 1
+    assert gate.unstructured[-1].startswith('foregate: there is no memory for [cache] size = "8GB": ')
+
+
 @pytest.mark.parametrize("closing", ["exec >&-;", "exec >&- <&-;", "exec >/dev/full;"])
 def test_without_a_stdout_requests_are_served(
     start_foregate: StartForegate, origin: Origin, closing: str
