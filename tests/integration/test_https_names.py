@@ -146,3 +146,26 @@ def test_where_the_redirect_leads(start_foregate: StartForegate, origin: Origin)
     assert gate.get("/", Host="one.test")[0] == 308
     assert gate.get("/", Host="new.test")[0] == 307
     assert gate.get("/", Host="plain.test")[0] == 200
+
+
+def test_who_has_https_already_is_not_redirected_for_ever(
+    start_foregate: StartForegate, origin: Origin
+) -> None:
+    sites = site("one.test", upstream=origin.url, more=SELF_SIGNED)
+    server = 'proxy_protocol = ["127.0.0.1/32"]'
+    trust = '[client_ip]\ntrusted = ["198.51.100.7/32"]'
+    gate = start_foregate(https_configuration(sites, workers=1, server=server, tables=trust))
+    gate.wait("certificate in use")
+
+    def status(peer: str, field: str) -> int:
+        with socket.create_connection(gate.address("http"), 30) as connection:
+            head = f"PROXY TCP4 {peer} 203.0.113.1 4711 80\r\nGET / HTTP/1.1\r\nHost: one.test\r\n{field}\r\n\r\n"
+            connection.sendall(head.encode())
+            return int(connection.recv(4096).split()[1])
+
+    edge, trusted, anybody = "173.245.48.9", "198.51.100.7", "192.0.2.9"
+    flexible, plain = 'CF-Visitor: {"scheme":"https"}', 'CF-Visitor: {"scheme":"http"}'
+    forwarded = "X-Forwarded-Proto: https"
+    assert [status(edge, field) for field in (flexible, plain, forwarded)] == [200, 308, 308]
+    assert [status(trusted, field) for field in (flexible, forwarded)] == [308, 200]
+    assert [status(anybody, field) for field in (flexible, forwarded)] == [308, 308]
