@@ -42,7 +42,7 @@ class Fill(OwnRequest):
 
     def __init__(self, waits: "Waits", flight: "Flight[Waiter]", lead: "Waiter", *, is_claimed: bool) -> None:
         asking = lead.exchange
-        super().__init__(asking, lead.cached.fill.chain)
+        super().__init__(asking, lead.fill_plan.chain)
         self._waits = waits
         self._marks = waits.store.marks
         self._flight = flight
@@ -68,7 +68,7 @@ class Fill(OwnRequest):
             if conditions:
                 self._validated = stored
                 self.exchange.extra_lines = b"".join(b"%s: %s\r\n" % pair for pair in conditions)
-        self._waits.pipeline.forward(self.exchange, self._waiter.route, self._waiter.cached.fill)
+        self._waits.pipeline.forward(self.exchange, self._waiter.route, self._waiter.fill_plan)
 
     # --- the response (Downstream)
 

@@ -62,6 +62,11 @@ class Waiter:
         self.is_silent = False  # a refresh in the background: nobody is answered
         self.timer: asyncio.TimerHandle | None = None
 
+    @property
+    def fill_plan(self) -> RequestPlan:
+        """Return the plan of a fetch for this request."""
+        return self.plan if self.cached.fill is None else self.cached.fill
+
     def request_content(self, content: bytes) -> None:
         """Drop it: requests with content never wait for a fetch."""
 

@@ -26,12 +26,13 @@ class CachePlan:
     """What a field section means to the output cache of one route.
 
     ``base`` is the part of the key that depends neither on the fields nor on the target; ``bypass`` says why
-    requests with these fields must not use the cache; ``fill`` is the plan of a fetch whose answer is stored.
+    requests with these fields must not use the cache; ``fill`` is the plan of a fetch whose answer is stored, None
+    where that leaves nothing of the request out.
     """
 
     __slots__ = ("base", "bypass", "fill", "has_range", "identity", "rules")
 
-    def __init__(self, base: bytes, identity: Identity, rules: KeyRules, fill: "RequestPlan") -> None:
+    def __init__(self, base: bytes, identity: Identity, rules: KeyRules, fill: "RequestPlan | None") -> None:
         self.base = base
         self.identity = identity
         self.rules = rules
@@ -90,7 +91,8 @@ def make_plan(route: "RouteRuntime", fields: RequestFields, origin: Origin, pseu
         return plan
 
     plan = head_of(fields.lines)
-    plan.block += _framing_lines(fields)
+    framing = _framing_lines(fields)
+    plan.block += framing
     wanted = [protocol for protocol in fields.upgrade if protocol in route.upgrade]
     if wanted and not fields.has_content:
         plan.upgrade_lines = b"Connection: Upgrade\r\nUpgrade: %s\r\n" % wanted[0]
@@ -99,8 +101,10 @@ def make_plan(route: "RouteRuntime", fields: RequestFields, origin: Origin, pseu
     if rules is not None:
         pairs = tuple((lower, value) for lower, _, value in fields.lines)
         base = key_base(origin.scheme, fields.host or b"", origin.port, space=route.cache_space)
-        filled = ((lower, name, fill_value(lower, value, rules)) for lower, name, value in fields.lines)
-        fill = head_of((lower, name, value) for lower, name, value in filled if value is not None)
+        filled = tuple((lower, name, fill_value(lower, value, rules)) for lower, name, value in fields.lines)
+        fill = None
+        if filled != fields.lines or framing:
+            fill = head_of((lower, name, value) for lower, name, value in filled if value is not None)
         plan.cache = CachePlan(base, identify(pairs, rules, trusted=origin.trusted), rules, fill)
         if fields.has_content:
             plan.cache.bypass = Reason.CONTENT

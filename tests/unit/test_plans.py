@@ -1,0 +1,63 @@
+"""What a fetch for the cache sends of a request: the same plan where nothing is left out, else one of its own."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from proxy.caching.key import compile_rules
+from proxy.caching.outcomes import Reason
+from proxy.config.schema import Cache, Limits
+from proxy.exchange import Origin
+from proxy.http1.request import parse_request_fields
+from proxy.plans import RequestPlan, make_plan
+from proxy.semantics.forwarding import request_edits
+
+ORIGIN = Origin(b"http", 80, trusted=False)
+ROUTE = cast(
+    Any,
+    SimpleNamespace(
+        request_edits=request_edits(()),
+        own_host=False,
+        upgrade=frozenset({b"websocket"}),
+        cache_rules=compile_rules(Cache(), bytes(32)),
+        cache_space=b"",
+        limits=Limits(),
+    ),
+)
+
+
+def plan_of(section: bytes) -> RequestPlan:
+    fields = parse_request_fields(b"Host: a.example\r\n" + section, 1, 100)
+    return make_plan(ROUTE, fields, ORIGIN, b"foregate")
+
+
+@pytest.mark.parametrize("section", [b"", b"Cookie: session=a; theme=b\r\nAccept: text/html\r\n"])
+def test_what_is_sent_whole_needs_no_plan_of_its_own(section: bytes) -> None:
+    plan = plan_of(section)
+    assert plan.cache is not None
+    assert plan.cache.fill is None
+
+
+@pytest.mark.parametrize(
+    ("section", "kept"),
+    [
+        (b"Cookie: _ga=1; session=a\r\n", b"Cookie: session=a\r\n"),
+        (b"Cookie: _ga=1\r\nX-A: 1\r\n", b"X-A: 1\r\n"),
+        (b'If-None-Match: "x"\r\nX-A: 1\r\n', b"X-A: 1\r\n"),
+        (b"Range: bytes=0-1\r\nIf-Range: y\r\nX-A: 1\r\n", b"X-A: 1\r\n"),
+        (b"Content-Length: 0\r\nX-A: 1\r\n", b"X-A: 1\r\n"),
+        (b"Expect: 100-continue\r\nX-A: 1\r\n", b"X-A: 1\r\n"),
+    ],
+)
+def test_a_fetch_leaves_out_what_must_not_shape_the_answer(section: bytes, kept: bytes) -> None:
+    plan = plan_of(section)
+    assert plan.cache is not None
+    assert plan.cache.fill is not None
+    assert plan.cache.fill.block == kept + plan_of(b"").block
+
+
+def test_a_request_with_content_is_not_for_the_cache() -> None:
+    plan = plan_of(b"Content-Length: 1\r\n")
+    assert plan.cache is not None
+    assert plan.cache.bypass is Reason.CONTENT
