@@ -147,6 +147,7 @@ class TlsSending(asyncio.Transport):
 
     def _flush(self) -> None:
         """Send what was collected, if it has not left already."""
+        self._soon = None
         if self._prefix is not None:
             self._drain()
 
