@@ -2,7 +2,9 @@
 
 An entry comes in when it is asked for the second time (the first time stored it), so that a flood of requests
 that are never repeated leaves the map as it is. It is bounded in octets and first in, first out: entries live
-for seconds, and keeping the order of their use would cost each hit more than it could save.
+for seconds, and keeping the order of their use would cost each hit more than it could save. While it is full of what is
+still fresh, only one newcomer in eight is let in: else more entries than fit, asked for in turn, would push out each
+other just before they are asked for again.
 """
 
 from collections import OrderedDict
@@ -19,7 +21,12 @@ from proxy.caching.vary import selecting_values
 #: What Python needs for an entry besides its octets, measured with tracemalloc and rounded up.
 _OVERHEAD: Final = 1536
 
+#: While the map is full, one entry in so many takes the place of the oldest.
+_CROWD: Final = 8
+
+#: Base, target and digest; a variant's digest may follow.
 _FrontKey = tuple[bytes, ...]
+_WITHOUT_VARIANT: Final = 3
 
 
 class Freshness(Enum):
@@ -79,23 +86,25 @@ class Entry:
 class Varying:
     """Stands for a resource whose responses vary; they lie under the digest of the fields it names."""
 
-    __slots__ = ("names", "size")
+    __slots__ = ("fresh_until", "names", "size")
 
-    def __init__(self, names: tuple[bytes, ...]) -> None:
+    def __init__(self, names: tuple[bytes, ...], fresh_until: int) -> None:
         self.names = names
+        self.fresh_until = fresh_until  # until when it leads to anything
         self.size = _OVERHEAD
 
 
 class Front:
     """Answer lookups from the worker's own map, or from the shared store behind it."""
 
-    __slots__ = ("_entries", "_generation", "_limit", "octets", "store")
+    __slots__ = ("_entries", "_generation", "_limit", "_turned_away", "octets", "store")
 
     def __init__(self, store: Store, *, limit: int = 16 * 1024 * 1024) -> None:
         """Keep up to `limit` octets of entries in this process."""
         self.store = store
         self.octets = 0
         self._limit = limit
+        self._turned_away = 0
         self._generation = store.invalidations.generation
         self._entries: OrderedDict[_FrontKey, Entry | Varying] = OrderedDict()
 
@@ -124,7 +133,7 @@ class Front:
             return found, None
         entry = Entry(found.stored, generation)
         if now < entry.fresh_until:
-            self._keep(base, target, identity, found.names, entry)
+            self._keep(base, target, identity, found.names, entry, now)
         return found, entry
 
     def _confirmed(self, entry: Entry) -> Entry | None:
@@ -136,19 +145,29 @@ class Front:
         return entry
 
     def _keep(
-        self, base: bytes, target: bytes, identity: Identity, names: tuple[bytes, ...], entry: Entry
+        self, base: bytes, target: bytes, identity: Identity, names: tuple[bytes, ...], entry: Entry, now: int
     ) -> None:
-        if entry.size > self._limit // 4:
+        key: _FrontKey = (base, target, identity.digest)
+        if names:
+            key = (*key, identity.variant(names, selecting_values))
+        if entry.size > self._limit // 4 or self._is_too_crowded_for(key, entry.size, now):
             return
         if names:
-            variant = identity.variant(names, selecting_values)
-            self._put((base, target, identity.digest), Varying(names))
-            self._put((base, target, identity.digest, variant), entry)
-        else:
-            self._put((base, target, identity.digest), entry)
+            self._put(key[:_WITHOUT_VARIANT], Varying(names, entry.fresh_until))
+        self._put(key, entry)
         while self.octets > self._limit:
             key, oldest = self._entries.popitem(last=False)
             self.octets -= _size_of(key, oldest)
+
+    def _is_too_crowded_for(self, key: _FrontKey, size: int, now: int) -> bool:
+        """Say whether a newcomer is turned away for the sake of entries that are still fresh."""
+        is_refreshed = key in self._entries and key[:_WITHOUT_VARIANT] in self._entries
+        if is_refreshed or self.octets + size <= self._limit:
+            return False
+        if now >= next(iter(self._entries.values())).fresh_until:
+            return False
+        self._turned_away = (self._turned_away + 1) % _CROWD
+        return self._turned_away != 0
 
     def _put(self, key: _FrontKey, entry: Entry | Varying) -> None:
         replaced = self._entries.pop(key, None)

@@ -95,12 +95,44 @@ def test_what_concerns_others_is_looked_at_once(
 def test_memory_is_bounded_in_octets_and_the_oldest_gives_way(store: Store) -> None:
     front = Front(store, limit=100_000)
     for number in range(200):
-        target = b"/%d" % number
-        fill(store, bytes(500), target=target)
-        load(front, target=target)
+        target, now = b"/%d" % number, START + number * SECOND
+        fill(store, bytes(500), target=target, now=now)
+        load(front, target=target, now=now)
         assert front.octets <= 100_000
-    assert body_of(front, target=b"/199") is not None
-    assert body_of(front, target=b"/0") is None
+    assert body_of(front, target=b"/199", now=now) is not None
+    assert len(front._entries) < 100
+
+
+@pytest.mark.parametrize("varies", [False, True])
+def test_memory_more_entries_than_fit_asked_for_in_turn_do_not_push_out_each_other(
+    store: Store, varies: bool
+) -> None:
+    front = Front(store, limit=100_000)
+    targets = [b"/%d" % number for number in range(100)]
+    for target in targets:
+        fill(store, b"x", *([VARY] if varies else []), target=target)
+    found = 0
+    for _ in range(20):
+        for target in targets:
+            if body_of(front, target=target) is None:
+                load(front, target=target)
+                assert front.octets <= 100_000
+            else:
+                found += 1
+    assert found > 200  # of 2,000; first in, first out alone would find none
+
+
+def test_memory_what_is_refreshed_is_let_in_however_crowded_it_is(store: Store) -> None:
+    front = Front(store, limit=100_000)
+    for number in range(100):
+        fill(store, b"old", target=b"/%d" % number)
+        load(front, target=b"/%d" % number)
+    inside = next(iter(front._entries))[1]
+    store.invalidations.invalidate(SITE, [inside], ANYBODY)
+    for _ in range(3):
+        fill(store, b"new", target=inside)
+        load(front, target=inside)
+        assert body_of(front, target=inside) == b"new"
 
 
 def test_memory_the_count_of_octets_comes_back_to_nothing(store: Store) -> None:
