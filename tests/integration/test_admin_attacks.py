@@ -3,7 +3,6 @@
 import shutil
 import socket
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -101,13 +100,6 @@ def test_nothing_that_they_try_works(gate: Foregate) -> None:
     assert [line for line in gate.log if line["level"] == "error"] == []
 
 
-def test_the_socket_is_its_owners_alone(start_foregate: StartForegate) -> None:
-    gate = start_foregate(configuration("http://127.0.0.1:9", workers=1))
-    gate.wait_serving(1)
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in (gate.storage, gate.storage / "admin.sock")]
-    assert modes == [0o700, 0o600]
-
-
 def test_a_socket_that_somebody_removes_comes_back(start_foregate: StartForegate) -> None:
     gate = start_foregate(configuration("http://127.0.0.1:9", workers=1))
     gate.wait_serving(1)
@@ -119,33 +111,3 @@ def test_a_socket_that_somebody_removes_comes_back(start_foregate: StartForegate
     assert modes == [0o700, 0o600]
     assert gate.terminate() == 0
     assert gate.unstructured == []
-
-
-def test_a_link_in_the_place_of_the_socket_leads_nowhere(
-    start_foregate: StartForegate, tmp_path: Path
-) -> None:
-    """A link that somebody left there is removed, not what it leads to."""
-    victim = tmp_path / "victim.sock"
-    with socket.socket(socket.AF_UNIX) as other:
-        other.bind(str(victim))
-    storage = tmp_path / "store"
-    storage.mkdir(mode=0o700)
-    (storage / "admin.sock").symlink_to(victim)
-    text = configuration("http://127.0.0.1:9", workers=1).replace('"storage"', f'"{storage}"')
-    gate = start_foregate(text)
-    gate.wait_serving(1)
-    assert victim.is_socket()
-    assert not (storage / "admin.sock").is_symlink()
-
-
-def test_a_file_in_the_place_of_the_socket_is_left_alone(
-    start_foregate: StartForegate, tmp_path: Path
-) -> None:
-    storage = tmp_path / "store"
-    storage.mkdir(mode=0o700)
-    (storage / "admin.sock").write_text("precious")
-    text = configuration("http://127.0.0.1:9", workers=1).replace('"storage"', f'"{storage}"')
-    gate = start_foregate(text)
-    assert gate.wait_exit() == 1
-    assert "something that is not a socket is in the way" in gate.text
-    assert (storage / "admin.sock").read_text() == "precious"

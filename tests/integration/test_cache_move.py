@@ -82,13 +82,6 @@ def test_the_size_follows_a_reload_and_answers_are_kept_there(front: Foregate, p
     assert front.metric("foregate_worker_exits_total", reason="crashed") == 0
 
 
-def test_larger_answers_get_parts_that_hold_them(front: Foregate) -> None:
-    text = front.file.read_text()
-    front.file.write_text(text.replace('object_size = "1MB"', 'object_size = "12MB"'))
-    assert front.admin("POST", "/api/v1/reload")[0] == 200
-    assert front.admin("GET", "/api/v1/cache")[1]["largest_object_bytes"] > 12 * MEGABYTE
-
-
 def test_a_worker_that_starts_later_has_the_new_memory(front: Foregate, page: Page) -> None:
     resize(front, "32MB")
     front.get("/page")

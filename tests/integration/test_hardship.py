@@ -172,7 +172,7 @@ def test_memory_that_is_not_to_be_had_at_the_start_is_named(start_foregate: Star
     assert gate.unstructured[-1].startswith('foregate: there is no memory for [cache] size = "8GB": ')
 
 
-@pytest.mark.parametrize("closing", ["exec >&-;", "exec >&- <&-;", "exec >/dev/full;"])
+@pytest.mark.parametrize("closing", ["exec >&- <&-;", "exec >/dev/full;"])
 def test_without_a_stdout_requests_are_served(
     start_foregate: StartForegate, origin: Origin, closing: str
 ) -> None:
@@ -181,18 +181,6 @@ def test_without_a_stdout_requests_are_served(
     assert [gate.get("/")[0] for _ in range(5)] == [200] * 5
     assert gate.terminate() == 0
     assert gate.unstructured == []
-
-
-def test_a_full_disk_under_the_access_log_costs_lines_and_nothing_else(
-    start_foregate: StartForegate, origin: Origin
-) -> None:
-    text = configuration(origin.url, workers=1).replace(
-        'level = "debug"', 'level = "debug"\naccess = "/dev/full"'
-    )
-    gate = start_foregate(text)
-    gate.wait_serving(1)
-    assert [gate.get("/")[0] for _ in range(5)] == [200] * 5
-    gate.wait_metric(5, "foregate_log_lines_dropped_total")
 
 
 def test_when_descriptors_run_out_it_recovers(start_foregate: StartForegate, origin: Origin) -> None:

@@ -111,6 +111,17 @@ def test_a_unix_socket_that_nobody_answers_is_replaced(tmp_path: Path) -> None:
     listener.close()
 
 
+def test_a_link_in_its_place_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    victim, link = tmp_path / "victim.sock", tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(victim))
+    link.symlink_to(victim)
+    listener = open_listener(Endpoint(Purpose.ADMIN, None, str(link)))
+    assert victim.is_socket()
+    assert not link.is_symlink()
+    listener.close()
+
+
 def test_a_unix_socket_that_somebody_answers_is_left_alone(tmp_path: Path) -> None:
     first = open_listener(unix(tmp_path / "admin.sock"))
     with pytest.raises(ListenError, match="another instance answers there"):
