@@ -8,6 +8,7 @@ Reading goes on while writing is paused, as it does without TLS, unless OpenSSL 
 """
 
 import asyncio
+import sys
 from typing import Any
 
 from proxy.downstream.tls_sending import NOBODY, Soon, TlsSending
@@ -28,6 +29,7 @@ class TlsTransport(TlsSending, asyncio.Protocol):
         "_reading",
         "_server_name",
         "_truncated",
+        "_version",
         "_wants_reading",
     )
 
@@ -48,6 +50,7 @@ class TlsTransport(TlsSending, asyncio.Protocol):
         self._reading = True  # the TCP transport is
         self._input_ended = False  # by the peer or by close
         self._truncated = False
+        self._version = ""  # known once it was asked for
 
     def start(self, application: asyncio.Protocol, received: bytes) -> None:
         """Begin to serve the application, first with what came along with the end of the handshake.
@@ -141,6 +144,8 @@ class TlsTransport(TlsSending, asyncio.Protocol):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Tell about TLS (ssl_object, tls_version, server_name, truncated) or about the TCP connection."""
+        if name == "tls_version":  # every request asks
+            return self._version or self._learn_version()
         match name:
             case "peername" if self._peername is not None:
                 return self._peername
@@ -150,14 +155,16 @@ class TlsTransport(TlsSending, asyncio.Protocol):
                 return self._server_name
             case "ssl_object":
                 return self._stream.tls
-            case "tls_version":
-                return self._stream.tls.version()
             case "truncated":
                 return self._truncated
             case _:
                 return self._raw.get_extra_info(name, default)
 
     # --- between the two
+
+    def _learn_version(self) -> str:
+        self._version = sys.intern(self._stream.tls.version() or "")
+        return self._version
 
     def _send_answers(self) -> None:
         """Send what OpenSSL says by itself; when it cannot go out, read no more of what it would answer."""
