@@ -22,6 +22,8 @@ LONGEST_WAIT: Final = 5.0
 #: How long a name that got no certificate is not asked for again (seconds), and how many such are remembered.
 REFUSED_SECONDS: Final = 60.0
 REFUSED_KEPT: Final = 1000
+#: How long nothing new is asked for after a refusal (seconds): the usual reason is that too much was asked for.
+PAUSE_SECONDS: Final = 1.0
 
 
 class NamesUnderAny:
@@ -31,6 +33,7 @@ class NamesUnderAny:
         self._clock = clock
         self._made: OrderedDict[str, tuple[ssl.SSLContext, float]] = OrderedDict()
         self._refused: OrderedDict[str, float] = OrderedDict()
+        self._pause_ends = 0.0
 
     def get(self, name: str) -> ssl.SSLContext | None:
         """Return a name's context, None when there is none or it is so old that its certificate may end."""
@@ -49,15 +52,19 @@ class NamesUnderAny:
 
     def refuse(self, name: str) -> None:
         """Remember that a name got no certificate."""
-        self._refused[name] = self._clock()
+        now = self._clock()
+        self._pause_ends = now + PAUSE_SECONDS
+        self._refused[name] = now
         self._refused.move_to_end(name)
         if len(self._refused) > REFUSED_KEPT:
             self._refused.popitem(last=False)
 
     def may_ask(self, name: str, awaited: int) -> bool:
         """Say whether a certificate may be asked for, while ``awaited`` names are waited for already."""
-        refused = self._refused.get(name)
-        return awaited < NAMES_AWAITED and (refused is None or self._clock() - refused >= REFUSED_SECONDS)
+        now, refused = self._clock(), self._refused.get(name)
+        if awaited >= NAMES_AWAITED or now < self._pause_ends:
+            return False
+        return refused is None or now - refused >= REFUSED_SECONDS
 
     def forget(self) -> None:
         """Drop everything; open connections keep their contexts."""
