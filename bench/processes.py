@@ -23,12 +23,18 @@ class BenchError(Exception):
     """The machine lacks something, or a server did not do what the measurement needs."""
 
 
+def free_ports(count: int) -> list[int]:
+    """Find different loopback ports that nothing listens on at this moment."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
 def free_port() -> int:
-    """Find a loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find one such port."""
+    return free_ports(1)[0]
 
 
 def process_tree(root: int) -> list[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.certificates import write_certificate
 from bench.interpreter import REPOSITORY, Interpreter, interpreter
-from bench.processes import BenchError, Server, free_port, raise_descriptor_limit, running
+from bench.processes import BenchError, Server, free_port, free_ports, raise_descriptor_limit, running
 from bench.rows import HOST, LARGE_BODY, MIDDLE_BODY, SMALL_BODY, Row
 
 CONFIGURATIONS = Path(__file__).parent / "configurations"
@@ -195,14 +195,14 @@ def running_proxy(kind: Kind, site: str, folder: Path, origin: int, *, workers: 
     """Run one proxy in front of the origin's port, with one site."""
     if not (folder / "key.pem").exists():
         write_certificate(folder, HOST)
-    ports = {"http": free_port(), "https": free_port()}
+    ports = dict(zip(("http", "https", "metrics"), free_ports(3), strict=True))
     descriptors = raise_descriptor_limit()
     values = {
         "FOLDER": str(folder),
         "ORIGIN": str(origin),
         "HTTP": str(ports["http"]),
         "HTTPS": str(ports["https"]),
-        "METRICS": str(free_port()),
+        "METRICS": str(ports["metrics"]),
         "USER": getpass.getuser(),
         "SITE": kind.sites[site],
         "WORKERS": str(workers),

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench import report
 from bench.interpreter import interpreter
-from bench.processes import BenchError, cpu_seconds, free_port, running, working_folder
+from bench.processes import BenchError, cpu_seconds, free_ports, running, working_folder
 from bench.proxies import program, render
 from bench.rows import SMALL_BODY
 
@@ -127,7 +127,7 @@ def _locust(host: str, users: int, seconds: int) -> list[Kind]:
 
 def visit(users: int, seconds: int, workers: int) -> tuple[list[Kind], Counters, float]:
     """Run everything; return what locust saw, what Foregate counted, and the CPU seconds that it used."""
-    ports = {name: free_port() for name in ("HTTP", "METRICS", "ORIGIN")}
+    ports = dict(zip(("HTTP", "METRICS", "ORIGIN"), free_ports(3), strict=True))
     with working_folder() as folder, ExitStack() as stack:
         values = {name: str(port) for name, port in ports.items()}
         values |= {"FOLDER": str(folder), "USER": getpass.getuser(), "WORKERS": str(workers)}

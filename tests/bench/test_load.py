@@ -8,7 +8,7 @@ from bench import overload
 from bench.h2load import Answers, percentile, read_log
 from bench.interpreter import REPOSITORY, interpreter
 from bench.plot import Bar, bars, curves
-from bench.processes import BenchError
+from bench.processes import BenchError, free_ports
 from bench.websockets import figures
 
 
@@ -19,6 +19,10 @@ def test_log_of_h2load(tmp_path: Path) -> None:
     assert statuses == {200: 2, 503: 1, -1: 1}
     assert latencies == (100, 400, 900)
     assert Answers({200: 2, 302: 1, 503: 4, -1: 1}, (), 0, 1.0).good == 3
+
+
+def test_ports_that_are_found_together_differ() -> None:
+    assert len(set(free_ports(50))) == 50
 
 
 def test_percentiles() -> None:
