@@ -140,23 +140,24 @@ class OtherReadings(Generic[_Value]):
 
     def of(self, target: bytes) -> tuple[_Value, ...]:
         """Return every value that some reading of an origin-form target leads to, its normal form included."""
-        found = self._remembered.get(target)
+        path = target.partition(b"?")[0]
+        found = self._remembered.get(path)
         if found is None:
-            found = self._find(target)
-            if len(target) > LONGEST:
+            found = self._find(path)
+            if len(path) > LONGEST:
                 return found
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
-            self._remembered[target] = found
+            self._remembered[path] = found
         return found
 
-    def _find(self, target: bytes) -> tuple[_Value, ...]:
-        paths = readings(target)
+    def _find(self, path: bytes) -> tuple[_Value, ...]:
+        paths = readings(path)
         if paths is None:
             return self._every
         found: dict[_Value, None] = {}
-        for path in sorted(paths):  # in every worker in the same order
-            exact = self._exact.find(path)
+        for read in sorted(paths):  # in every worker in the same order
+            exact = self._exact.find(read)
             found[self._default if exact is None else exact] = None
-            found |= dict.fromkeys(self._without_case.find(path.lower()) or ())
+            found |= dict.fromkeys(self._without_case.find(read.lower()) or ())
         return tuple(found)
