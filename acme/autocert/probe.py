@@ -49,7 +49,8 @@ async def probe(name: str, address: str, port: int, token: str, expected: str) -
     except (OSError, TimeoutError, ssl.SSLError) as exc:
         words = f"{address}: {str(exc) or 'no answer in time'}"
         return Probe(address, Answered.NOT_AT_ALL, words, here, elsewhere)
-    if expected.encode() in reply:
+    # A page that says that there is no such path may well repeat it.
+    if expected.encode() in reply and reply.split(b" ", 2)[1:2] == [b"200"]:
         return Probe(address, Answered.BY_US, "", here, elsewhere)
     words = f"{address}: {_first_line(reply)}"
     return Probe(address, Answered.BY_OTHER, words, here, elsewhere)

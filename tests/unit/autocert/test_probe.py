@@ -31,6 +31,16 @@ async def test_somebody_else_does(server: ChallengeServer) -> None:
     assert (found.answered, found.detail) == (Answered.BY_OTHER, "127.0.0.1: HTTP/1.1 404 Not Found")
 
 
+async def test_a_page_that_repeats_the_path_is_somebody_else_s() -> None:
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 404 Not Found\r\n\r\nThere is no /" + TOKEN.encode() + b".")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as other:
+        found = await probe(NAME, "127.0.0.1", other.sockets[0].getsockname()[1], TOKEN, f"{TOKEN}.")
+    assert found.answered is Answered.BY_OTHER
+
+
 async def test_nobody_does() -> None:
     found = await probe(NAME, "127.0.0.1", free_port(), TOKEN, "x")
     assert found.answered is Answered.NOT_AT_ALL
