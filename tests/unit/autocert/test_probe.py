@@ -32,7 +32,8 @@ async def test_somebody_else_does(server: ChallengeServer) -> None:
 
 
 async def test_a_page_that_repeats_the_path_is_somebody_else_s() -> None:
-    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 404 Not Found\r\n\r\nThere is no /" + TOKEN.encode() + b".")
         writer.close()
 
