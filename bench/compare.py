@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from bench import connections, overload, report
+from bench.interpreter import REPOSITORY
 from bench.load import DRIVERS, Measurement, measure, probe
 from bench.processes import BenchError, working_folder
 from bench.proxies import (
@@ -30,6 +32,7 @@ from bench.rows import GROUPS, PROMISED, ROWS, Row, chosen_rows
 EVERYBODY = ",".join(NAMES)
 CHART = Path(__file__).with_name("figures") / "compare.svg"
 RESULTS = Path(__file__).with_name("figures") / "compare.json"
+SUMMARY = REPOSITORY / "scripts" / "figures.py"  # brings the main figures into the README of the repository
 IDLE = 10_000
 
 
@@ -170,6 +173,7 @@ def _write(figures: Figures, text: str, document: dict[str, object]) -> None:
     report.write_between(report.README, "compare", text)
     CHART.write_text(report.chart(figures))
     RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    subprocess.run([sys.executable, str(SUMMARY)], check=True)
 
 
 if __name__ == "__main__":

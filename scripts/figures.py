@@ -1,6 +1,7 @@
 """Bring the last figures of bench/README.md into the README: `python scripts/figures.py`; a test compares the two."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -9,20 +10,33 @@ PAGE: Final = ROOT / "README.md"
 _SOURCE: Final = ROOT / "bench" / "README.md"
 _PROXIES: Final = ("foregate", "nginx", "haproxy", "caddy")
 _TABLE: Final = re.compile(r"(?<=<!-- figures: begin -->\n).*?(?=<!-- figures: end -->)", re.DOTALL)
-_ROW: Final = re.compile(
-    r"^\| ([^|]+) \| (foregate|nginx|haproxy|caddy) [^|]*\| ([0-9.]+ [µm]s) \|", re.MULTILINE
-)
+_HEADER: Final = "| work |"
+#: Of all that is measured, what the README shows: what has a promise, and refusals.
+_SHOWN: Final = "limited (429), http"
 
 
 def table() -> str:
     """Return CPU time per request by work and proxy, as last measured."""
-    found: dict[str, dict[str, str]] = {}
-    for work, proxy, figure in _ROW.findall(_SOURCE.read_text(encoding="utf-8")):
-        found.setdefault(work.strip(), {})[proxy] = figure
     lines = ["| CPU time for | Foregate | nginx | HAProxy | Caddy |", "|---|---|---|---|---|"]
-    for work, figures in found.items():
-        lines.append(f"| {work} | {' | '.join(figures.get(proxy, '') for proxy in _PROXIES)} |")
+    for row in _measured():
+        if row.get("must") or row["work"] == _SHOWN:
+            lines.append(f"| {row['work']} | {' | '.join(row.get(proxy, '') for proxy in _PROXIES)} |")
     return "\n".join((*lines, ""))
+
+
+def _measured() -> Iterator[dict[str, str]]:
+    """Yield the rows of the first table with all proxies side by side, by the names of its columns."""
+    _, header, rest = _SOURCE.read_text(encoding="utf-8").partition(f"\n{_HEADER} nginx ")
+    first, _, body = (header + rest).lstrip("\n").partition("\n")
+    names = _cells(first)
+    for line in body.splitlines()[1:]:
+        if not line.startswith("|"):
+            return
+        yield dict(zip(names, _cells(line), strict=True))
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def current() -> str:
