@@ -56,9 +56,13 @@ class CacheMove:
             extra=process_log.fields(size=made.size, largest_object=made.store.largest_octets),
         )
 
+    def is_due(self, config: Config) -> bool:
+        """Tell whether something can be caught up with."""
+        return self.is_possible and not self._regions.fits_cache(config)
+
     async def catch_up(self, config: Config) -> None:
         """Do what could not be done while the workers of the program before this one served."""
-        if not self.is_possible or self._regions.fits_cache(config):
+        if not self.is_due(config):
             return
         try:
             made = self.prepare(config)

@@ -31,12 +31,8 @@ SUCCESSION = 30.0  # seconds after an upgrade in which the former workers wait f
 LEAVING_TIME = 8.0  # seconds for a worker to drain that got a SIGTERM of its own
 
 
-def _ignore(_worker: WorkerProcess, _report: CertificateReport) -> None:
-    """Have no certificates."""
-
-
-def _ignore_limited(_worker: WorkerProcess, _report: MostLimited) -> None:
-    """Show nobody."""
+def _ignore(*_told: object) -> None:
+    """Take no interest."""
 
 
 class WorkerPool:
@@ -54,7 +50,7 @@ class WorkerPool:
         on_hopeless: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         on_certificate: Callable[[WorkerProcess, CertificateReport], None] = _ignore,
-        on_limited: Callable[[WorkerProcess, MostLimited], None] = _ignore_limited,
+        on_limited: Callable[[WorkerProcess, MostLimited], None] = _ignore,
         *,
         register: WorkerRegister,
     ) -> None:
@@ -147,13 +143,15 @@ class WorkerPool:
     async def carry_out(self, command: Command, descriptors: Sequence[int], patience: float) -> None:
         """Let every worker that runs this program do something, even one that drains, and wait for all of them.
 
-        One that has not done it within `patience` seconds has been killed for its silence by then.
+        One that does not do it within `patience` seconds is killed.
         """
         workers = [worker for worker in (*self._slots.values(), *self._lingering) if not worker.is_adopted]
         for worker in workers:
             worker.send(command, descriptors)
-        if workers:
-            await asyncio.wait([worker.sync() for worker in workers], timeout=patience)
+        doing = {worker.sync(): worker for worker in workers}
+        _, late = await asyncio.wait(doing, timeout=patience) if doing else ((), ())
+        for one in late:
+            doing[one].kill(ExitReason.UNRESPONSIVE)
 
     def listen(self, listener: Listener) -> None:
         """Let every worker that holds a slot accept on a socket."""

@@ -109,8 +109,9 @@ class Reloader:
             self._tell("list change", outcome)
             if outcome.accepted and self._file_faults:
                 await self.reload("list change")  # perhaps a list was what was wrong with the file
-        async with self.lock:
-            await self._move.catch_up(self._in_use.config)
+        if self._move.is_due(self._in_use.config):
+            async with self.lock:
+                await self._move.catch_up(self._in_use.config)
 
     def _tell(self, trigger: str, outcome: ReloadOutcome) -> None:
         self.results[outcome.accepted] += 1

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -110,9 +110,8 @@ class Supervisor:
         self._take_signals()
         self._upstreams.apply(config)
         self._certificates.follow(config)
-        self._keep_running(self._upstreams.run)
-        self._keep_running(self._certificates.run)
-        self._keep_running(self._tick_on)
+        for lasting in (self._upstreams.run, self._certificates.run, self._tick_on, self._look_on):
+            self._spawn(kept_running(lasting))
         self._spawn(self._service.attend(self._pool.wait_ready))
         for listener in self._in_use.listeners.values():
             self._servers.open(listener)
@@ -255,9 +254,6 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _keep_running(self, work: Callable[[], Awaitable[None]]) -> None:
-        self._spawn(kept_running(work))
-
     async def _tick_on(self) -> None:
         ticks = 0
         while True:
@@ -267,6 +263,11 @@ class Supervisor:
                 self._overview.requests.sample(self._loop.time(), self._ledger.requests())
                 self._clients.check_gateway()
             ticks += 1
+
+    async def _look_on(self) -> None:
+        """Look after files and the admin socket; a reload may wait for a worker that only a tick can end."""
+        while True:
+            await asyncio.sleep(INTERVAL)
             if not self._draining:
                 await self._reloader.poll()
                 self._certificates.poll()

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.config.schema import Config
 from proxy.control.channel import pack
-from proxy.control.messages import Configure
+from proxy.control.messages import Configure, SwapCaches
 from proxy.supervisor.heartbeat import INTERVAL
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.processes import Children, Exit
@@ -192,6 +192,18 @@ async def test_a_snapshot_does_not_wait_for_a_worker_that_dies(ticking: Ticking)
     await asyncio.sleep(0)
     worker.kill()
     assert await applying == ""
+
+
+async def test_who_does_not_do_what_all_have_to_do_is_killed(ticking: Ticking) -> None:
+    ticking.use("serve", 2)
+    await ticking.serving(2)
+    await ticking.pool.carry_out(SwapCaches(), (), 30.0)
+    assert not ticking.pool.exits
+    hung, _ = ticking.pool.workers
+    os.kill(hung.pid, signal.SIGSTOP)
+    await ticking.pool.carry_out(SwapCaches(), (), 0.2)
+    await ticking.until(lambda: ticking.pool.exits[ExitReason.UNRESPONSIVE] == 1)
+    await ticking.serving(2)
 
 
 async def test_a_drained_worker_leaves_its_slot_at_once_and_is_killed_after_its_time(
