@@ -30,8 +30,9 @@ class OwnRequest:
         """Return none: the requests that led here were counted each."""
         return None
 
-    def hold_back(self) -> None:
+    def hold_back(self) -> bool:
         """Never called: a fetch is not limited."""
+        return False
 
     def go_on(self) -> bool:
         """Never called: a fetch is not held back."""
