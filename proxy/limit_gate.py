@@ -41,8 +41,6 @@ _MOST_PREPARED: Final = 2048
 #: requests that is eight refusals in 5 ms; at 25 µs each a flood takes 4 % of a worker.
 PER_TURN: Final = 4
 TURN: Final = 5_000_000  # nanoseconds
-#: Others are there to be served for so long (nanoseconds) after one was.
-_COMPANY: Final = 1_000_000_000
 _NANOSECOND: Final = 1e-9
 _ENFORCED, _DRY_RUN = 1, 2  # indices into access_log.LIMIT_OUTCOMES
 
@@ -94,7 +92,7 @@ class LimitGate:
         self._turn_timer: asyncio.TimerHandle | None = None
         self._turn = 0
         self._refused = 0  # in this turn
-        self._admitted = -_COMPANY  # when somebody was, on the shared clock
+        self._admitted = 0  # the bucket of who was let through last in this second
         self._second = 0
         self._date = b""
         self._prepared: dict[tuple[RatePolicy, bool], answers.TooManyRequests] = {}
@@ -108,7 +106,7 @@ class LimitGate:
             return False
         wait = self._store.take(bucket, rate.kind, exchange.started)
         if not wait:
-            self._admitted = exchange.started
+            self._admitted = bucket
             return False
         known = self._buckets.get(bucket)
         if known is not None and exchange.started < known.quiet_until:
@@ -125,7 +123,7 @@ class LimitGate:
             self._begin_turn(turn)
         self._answer(exchange, rate, (wait + 999_999) // 1_000_000)
         self._refused += 1
-        if self._refused > PER_TURN and exchange.started - self._admitted < _COMPANY:
+        if self._refused > PER_TURN and self._admitted != bucket and self._admitted:
             self._hold_back(exchange.downstream)
         return True
 
@@ -135,6 +133,7 @@ class LimitGate:
         second = int(time.time())
         if second != self._second:
             self._second = second
+            self._admitted = 0
             self._date = b"Date: %s\r\n" % formatdate(second, usegmt=True).encode()
 
     def _hold_back(self, downstream: Downstream) -> None:

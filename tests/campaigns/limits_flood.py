@@ -1,7 +1,7 @@
 """Flood a real instance from one address at full speed while honest clients browse, and compare their latency.
 
-`python -m tests.campaigns.limits_flood [SECONDS] [WORKERS] [CONNECTIONS]` runs it (20 s quiet, 20 s flooded, 2
-workers and 64 flooding connections by default); the suite runs it for a second.
+`python -m tests.campaigns.limits_flood [SECONDS] [WORKERS] [CONNECTIONS]` runs it (20 s quiet and 20 s flooded, in
+turns of 5 s; 2 workers and 64 flooding connections by default); the suite runs it for a second.
 
 Every honest client has an address of its own on loopback, one connection, and a page to look at every three seconds: a
 document that only the app has and five assets that are in the cache. That is 120 requests a minute, within the
@@ -26,6 +26,7 @@ from tests.fakes.wrk import Wrk
 CLIENTS: Final = 20
 ASSETS: Final = 5
 PAGE_EVERY: Final = 3.0  # seconds
+PHASE: Final = 5.0  # seconds
 PATIENCE: Final = 30.0
 
 
@@ -87,7 +88,10 @@ async def _browse(port: int, number: int, until: float, seen: Seen, turn: str) -
         await asyncio.sleep(min(draw.random() * PAGE_EVERY, max(0.0, until - time.monotonic()) / 2))
         while time.monotonic() < until:
             began = time.monotonic()
-            for target in (f"/page/{turn}/{number}/{visit}", *(f"/asset/{asset}" for asset in range(ASSETS))):
+            for target in (
+                f"/page/{turn.replace(' ', '-')}/{number}/{visit}",
+                *(f"/asset/{asset}" for asset in range(ASSETS)),
+            ):
                 await _ask(reader, writer, target, seen)
             visit += 1
             await asyncio.sleep(max(0.0, min(began + PAGE_EVERY, until) - time.monotonic()))
@@ -109,18 +113,21 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, targe
         seen.others.append(status)
 
 
-async def _browse_all(port: int, seconds: float, turn: str) -> Seen:
-    seen = Seen()
+async def _browse_all(port: int, seconds: float, turn: str, seen: Seen) -> None:
     until = time.monotonic() + seconds
     await asyncio.gather(*(_browse(port, number, until, seen, turn) for number in range(CLIENTS)))
-    return seen
 
 
 async def _measure(gate: Foregate, seconds: float, connections: int) -> tuple[Seen, Seen, Wrk]:
-    await _browse_all(gate.port, min(seconds, PAGE_EVERY), "warm")
-    quiet = await _browse_all(gate.port, seconds, "quiet")
-    async with Wrk(f"http://127.0.0.1:{gate.port}/flood", connections) as flood:
-        flooded = await _browse_all(gate.port, seconds, "flooded")
+    await _browse_all(gate.port, min(seconds, PAGE_EVERY), "warm", Seen())
+    quiet, flooded = Seen(), Seen()
+    flood = Wrk(f"http://127.0.0.1:{gate.port}/flood", connections)
+    for turn in range(
+        max(1, round(seconds / PHASE))
+    ):  # in turns, so that a drift of the machine hits both alike
+        await _browse_all(gate.port, min(seconds, PHASE), f"quiet {turn}", quiet)
+        async with flood:
+            await _browse_all(gate.port, min(seconds, PHASE), f"flooded {turn}", flooded)
     return quiet, flooded, flood
 
 

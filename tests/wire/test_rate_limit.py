@@ -5,6 +5,7 @@ import json
 import pytest
 
 from proxy import limit_gate
+from proxy.clock import shared_clock
 from proxy.limit_gate import PER_TURN, LimitGate
 from proxy.telemetry import counters
 from tests.fakes.gateway import configuration, until
@@ -159,10 +160,9 @@ class TestHoldingBack:
         gate = play.gateway.plane._pipeline.limits
         assert gate is not None
         other = await play.client()
+        gate._begin_turn(shared_clock() // limit_gate.TURN)
         if company:
             await self.served(other)
-        else:
-            gate._admitted = -(1 << 62)
         await client.send_octets(self.FLOOD * requests)
         return client, other, gate
 
@@ -184,6 +184,17 @@ class TestHoldingBack:
         gate._let_go_on()
         assert not gate._held
         await self.served(client)
+
+    async def test_who_was_let_through_before_is_no_company_to_oneself(self, play: Play) -> None:
+        client, _other, gate = await self.flood(play, 0, company=False)
+        await self.served(client)
+        gate._admitted = (
+            play.gateway.plane._pipeline.snapshot.sites[0].route(b"/x").rate.bucket(b"\x7f\0\0\1")
+        )
+        await client.send_octets(self.FLOOD * 10)
+        for _ in range(10):
+            assert (await client.response()).status == 429
+        assert not gate._held
 
     async def test_without_company_nobody_waits(self, play: Play) -> None:
         client, _other, gate = await self.flood(play, 30, company=False)
