@@ -188,9 +188,9 @@ class TestHoldingBack:
     async def test_who_was_let_through_before_is_no_company_to_oneself(self, play: Play) -> None:
         client, _other, gate = await self.flood(play, 0, company=False)
         await self.served(client)
-        gate._admitted = (
-            play.gateway.plane._pipeline.snapshot.sites[0].route(b"/x").rate.bucket(b"\x7f\0\0\1")
-        )
+        rate = play.gateway.plane._pipeline.snapshot.sites[0].route(b"/x").rate
+        assert rate is not None
+        gate._admitted = rate.bucket(b"\x7f\0\0\1") or 0
         await client.send_octets(self.FLOOD * 10)
         for _ in range(10):
             assert (await client.response()).status == 429
