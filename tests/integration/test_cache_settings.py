@@ -1,15 +1,14 @@
 """The cache's settings for all sites, one site and one route, as clients see them: at start and after reloads."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from itertools import count
 
 import pytest
 
 from tests.fakes.foregate import Foregate, configuration
-from tests.fakes.origin import Origin, OriginRequest, OriginResponse
+from tests.fakes.origin import Origin, OriginRequest, OriginResponse, running_origin
 
-StartForegate = Callable[..., Foregate]
 TABLES = '[rate_limit]\nrate = "off"\n[cache]\nttl = "1h"\nobject_size = "2KB"\n'
 
 
@@ -34,6 +33,7 @@ def sites(upstream: str) -> str:
             site("fields", 'neutral_fields = ["X-Shop"]'),
             site("address", "key_client_address = true"),
             site("large", 'object_size = "8KB"'),
+            site("limited", "", further='rate_limit = {rate = "1/h", burst = 3}\n'),
         )
     )
 
@@ -72,11 +72,26 @@ class Clients:
         return self.share(site, path, fields, fields)
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    with running_origin() as origin:
+        text = configuration(origin.url, tables=TABLES, site=sites(origin.url))
+        front = Foregate(tmp_path_factory.mktemp("settings"), text)
+        try:
+            front.wait_serving(2)
+            yield Clients(front, origin)
+        finally:
+            front.close()
+
+
 @pytest.fixture
-def clients(origin: Origin, start_foregate: StartForegate) -> Clients:
-    front = start_foregate(configuration(origin.url, tables=TABLES, site=sites(origin.url)))
-    front.wait_serving(2)
-    return Clients(front, origin)
+def clients(running: Clients) -> Iterator[Clients]:
+    """Return clients of an instance that has its first configuration, and leave it so."""
+    text = running.front.file.read_text()
+    yield running
+    if running.front.file.read_text() != text:
+        running.front.file.write_text(text)
+        reload(running)
 
 
 def reload(clients: Clients, *changes: tuple[str, str]) -> None:
@@ -86,8 +101,8 @@ def reload(clients: Clients, *changes: tuple[str, str]) -> None:
         assert before in text
         text = text.replace(before, after)
     clients.front.file.write_text(text)
-    done = clients.front.command("reload")
-    assert done.returncode == 0, done.stderr
+    status, document = clients.front.admin("POST", "/api/v1/reload")
+    assert status == 200, document
 
 
 def test_each_site_and_each_route_has_settings_of_its_own(clients: Clients) -> None:
@@ -113,6 +128,12 @@ def test_each_site_and_each_route_has_settings_of_its_own(clients: Clients) -> N
     assert clients.is_kept("address", "/source", source="127.0.0.2")
     assert not clients.is_kept("any", "/large")
     assert clients.is_kept("large", "/large")
+
+
+def test_cached_answers_count_against_the_limit(clients: Clients) -> None:
+    kept = clients.ask("limited", "/")
+    assert [clients.ask("limited", "/") for _ in range(2)] == [kept] * 2
+    assert b"Too many requests" in clients.ask("limited", "/")
 
 
 def test_answers_from_before_a_reload_are_not_used_where_their_settings_have_changed(
