@@ -118,7 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--proxies", help=f"comma-separated: {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each run; whole seconds")
-    parser.add_argument("--driver", choices=DRIVERS, default="wrk", help="h2load for rows of like requests")
+    parser.add_argument(
+        "--driver", choices=DRIVERS, default="wrk", help="h2load: only rows whose requests are all alike"
+    )
     parser.add_argument("--python", default="", help="the Python that Foregate runs under")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     parser.add_argument("--all", action="store_true", help="all rows and proxies, connections, overload")
@@ -130,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rounds, seconds = (1, 1.0) if options.quick else (options.rounds, options.seconds)
     try:
         rows = chosen_rows(options.rows)
+        if options.driver == "h2load":
+            rows = tuple(row for row in rows if row.is_simple)
         proxies = options.proxies or (EVERYBODY if options.all else f"{REFERENCE},{OURS}")
         kinds = chosen_kinds(proxies, options.python)
         wanted = [kind.name for kind in kinds if kind.name != OURS] + ["nginx", options.driver]

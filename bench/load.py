@@ -132,7 +132,7 @@ def _wrk(proxy: Proxy, row: Row, seconds: float) -> Mapping[str, float]:
 
 def _h2load(proxy: Proxy, row: Row, seconds: float) -> Mapping[str, float]:
     """Measure by h2load; raises BenchError for a row that it cannot send."""
-    if not row.is_simple or row.new_connections:
+    if not row.is_simple:
         raise BenchError(f"h2load cannot send the requests of row {row.name}; leave it out, or use wrk")
     url = f"{row.scheme}://{HOST}:{proxy.ports[row.scheme]}{row.path}"
     answers = h2load.run(url, connections=row.connections, seconds=seconds, folder=proxy.server.folder)

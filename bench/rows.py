@@ -48,8 +48,9 @@ class Row:
 
     @property
     def is_simple(self) -> bool:
-        """Say whether every request is the same GET, so that any load generator can send it."""
-        return self.targets == self.cookies == 1 and not self.upload and self.site != "websocket"
+        """Say whether every request is the same GET on a kept connection, so that any load generator can send it."""
+        same = self.targets == self.cookies == 1 and self.head == "browser"
+        return same and not self.upload and not self.new_connections and self.site != "websocket"
 
 
 def _of_both(row: Row, must: float, aim: float, secure_must: float, secure_aim: float) -> tuple[Row, Row]:
