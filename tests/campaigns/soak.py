@@ -80,8 +80,8 @@ class Samples:
     rows: list[tuple[float, int, int, int]] = field(default_factory=list)
 
     def take(self, pid: int, now: float) -> None:
-        """Look at the process."""
-        with suppress(OSError):
+        """Look at the process; one that has just ended has nothing to show."""
+        with suppress(OSError, KeyError):
             pairs = (line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
             status = {name: value.split() for name, value in pairs}
             own, shared = (int(status[name][0]) * 1024 for name in ("RssAnon", "RssShmem"))
