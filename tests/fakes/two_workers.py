@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 
 from tests.fakes.foregate import PATIENCE, Foregate
 
@@ -30,6 +31,8 @@ class TwoWorkers:
         pids = self.pids()
         other = pids[1 - slot]
         os.kill(other, signal.SIGSTOP)
+        while not _is_stopped(other):
+            continue
         try:
             yield pids[slot]
         finally:
@@ -52,3 +55,8 @@ class TwoWorkers:
         """Take a client away so that it shows at once: a mere end of its sending might still read."""
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
+
+
+def _is_stopped(pid: int) -> bool:
+    """Say whether a process does nothing any more: until then it may still accept a connection."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
