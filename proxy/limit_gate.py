@@ -41,6 +41,8 @@ _MOST_PREPARED: Final = 2048
 #: requests that is eight refusals in 5 ms; at 25 µs each a flood takes 4 % of a worker.
 PER_TURN: Final = 4
 TURN: Final = 5_000_000  # nanoseconds
+#: Others are there to be served for so many turns (10 s) after one was.
+_COMPANY: Final = 2000
 _NANOSECOND: Final = 1e-9
 _ENFORCED, _DRY_RUN = 1, 2  # indices into access_log.LIMIT_OUTCOMES
 
@@ -62,6 +64,7 @@ class LimitGate:
     __slots__ = (
         "_admitted",
         "_buckets",
+        "_company_until",
         "_date",
         "_held",
         "_pipeline",
@@ -93,6 +96,7 @@ class LimitGate:
         self._turn = 0
         self._refused = 0  # in this turn
         self._admitted = 0  # the bucket of who was let through last in this second
+        self._company_until = 0  # turns
         self._second = 0
         self._date = b""
         self._prepared: dict[tuple[RatePolicy, bool], answers.TooManyRequests] = {}
@@ -123,8 +127,11 @@ class LimitGate:
             self._begin_turn(turn)
         self._answer(exchange, rate, (wait + 999_999) // 1_000_000)
         self._refused += 1
-        if self._refused > PER_TURN and self._admitted != bucket and self._admitted:
-            self._hold_back(exchange.downstream)
+        if self._refused > PER_TURN:
+            if self._admitted != bucket and self._admitted:
+                self._company_until = turn + _COMPANY
+            if turn < self._company_until:
+                self._hold_back(exchange.downstream)
         return True
 
     def _begin_turn(self, turn: int) -> None:

@@ -214,6 +214,20 @@ class TestHoldingBack:
             gate._let_go_on()
             assert (await client.response()).status == 429
 
+    async def test_others_count_for_a_while_though_the_flood_gets_a_token_now_and_then(
+        self, play: Play
+    ) -> None:
+        client, _other, gate = await self.flood(play, PER_TURN + 1, company=True)
+        for _ in range(PER_TURN + 1):
+            assert (await client.response()).status == 429
+        await until(lambda: gate._held)
+        gate._let_go_on()
+        gate._admitted = 0
+        await client.send_octets(self.FLOOD * 2)
+        assert (await client.response()).status == 429
+        await until(lambda: gate._held)
+        assert play.gateway.told_of_site(counters.LIMITED) == PER_TURN + 2
+
     async def test_who_leaves_is_not_waited_for(self, play: Play) -> None:
         client, other, gate = await self.flood(play, 10, company=True)
         for _ in range(PER_TURN + 1):
