@@ -110,7 +110,12 @@ class Waits:
             busy += 1
         else:
             busy = 0
-        if claim is Claim.LEAD or busy >= BUSY_TRIES:
+        # The fetch of another worker may have ended between the lookup and the claim.
+        wake = self._outcome_elsewhere(waiter, flight) if claim is Claim.LEAD else None
+        if wake is not None:
+            self.store.claims.release(flight.key, flight.stamp.fingerprint)
+            self.wake(self.flights.finish(flight, wake))
+        elif claim is Claim.LEAD or busy >= BUSY_TRIES:
             waiter.stop_waiting()
             self.fills[flight] = fill = Fill(self, flight, waiter, is_claimed=claim is Claim.LEAD)
             fill.start()
@@ -125,14 +130,19 @@ class Waits:
         if not flight.is_wanted:
             return
         waiter = first if first in flight.waiters else next(iter(flight.waiters))
+        wake = self._outcome_elsewhere(waiter, flight)
+        if wake is not None:
+            self.wake(self.flights.finish(flight, wake))
+        else:
+            self._claim(waiter, flight, busy)
+
+    def _outcome_elsewhere(self, waiter: Waiter, flight: Flight[Waiter]) -> Wake | None:
+        """Say how another worker's fetch for a flight ended, if it has."""
         now = shared_clock()
         _, entry = self.front.find(waiter.base, waiter.exchange.target, waiter.cached.identity, now)
         if entry is not None and freshness_of(entry.stored, now) is Freshness.FRESH:
-            self.wake(self.flights.finish(flight, Wake.STORED))
-        elif self.store.marks.is_uncacheable(flight.key, now):
-            self.wake(self.flights.finish(flight, Wake.UNCACHEABLE))
-        else:
-            self._claim(waiter, flight, busy)
+            return Wake.STORED
+        return Wake.UNCACHEABLE if self.store.marks.is_uncacheable(flight.key, now) else None
 
     # --- how waits end
 

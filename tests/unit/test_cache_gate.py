@@ -3,9 +3,11 @@
 import pytest
 
 from proxy.cache_waits import BUSY_TRIES, POLL
+from proxy.caching.claims import Claim
 from proxy.caching.ring import Put
 from proxy.caching.store import Store
 from proxy.config.schema import Cache
+from tests.fakes import cache
 from tests.fakes.cache_peers import Client
 from tests.fakes.cache_world import World
 
@@ -215,6 +217,31 @@ def test_a_claim_that_is_busy_again_and_again_is_done_without(world: World) -> N
     assert len(world.forwards) == 1
     world.forwards[0].respond(b"page")
     assert outcomes(clients) == ["MISS", "COLLAPSED"]
+    world.assert_at_rest()
+
+
+@pytest.mark.parametrize("outcome", ["COLLAPSED", "MISS"])
+def test_a_fetch_that_ended_elsewhere_between_lookup_and_claim_is_not_repeated(
+    world: World, monkeypatch: pytest.MonkeyPatch, outcome: str
+) -> None:
+    claim = world.claims.claim
+
+    def late(key: bytes, fingerprint: int, *, now: int, deadline: int) -> Claim:
+        if outcome == "COLLAPSED":
+            cache.fill(world.store, b"page", now=now)
+        else:
+            world.store.marks.set_uncacheable(key, now, 10.0)
+        return claim(key, fingerprint, now=now, deadline=deadline)
+
+    monkeypatch.setattr(world.claims, "claim", late)
+    clients = clients_of(world, 3)
+    if outcome == "COLLAPSED":
+        assert world.forwards == []
+        assert [c.answers[0][1] for c in clients] == [b"page"] * 3
+    else:
+        assert [f.client for f in world.forwards] == clients
+        for forward in list(world.forwards):
+            forward.respond(b"mine")
     world.assert_at_rest()
 
 
