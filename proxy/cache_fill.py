@@ -42,7 +42,8 @@ class Fill(OwnRequest):
 
     def __init__(self, waits: "Waits", flight: "Flight[Waiter]", lead: "Waiter", *, is_claimed: bool) -> None:
         asking = lead.exchange
-        super().__init__(asking, lead.fill_plan.chain)
+        plan = lead.fill_plan
+        super().__init__(asking, (plan.head or plan.make_head()).chain)
         self._waits = waits
         self._marks = waits.store.marks
         self._flight = flight

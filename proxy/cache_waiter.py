@@ -65,7 +65,7 @@ class Waiter:
     @property
     def fill_plan(self) -> RequestPlan:
         """Return the plan of a fetch for this request."""
-        return self.plan if self.cached.fill is None else self.cached.fill
+        return self.plan.for_fill(self.cached.rules)
 
     def request_content(self, content: bytes) -> None:
         """Drop it: requests with content never wait for a fetch."""

@@ -5,15 +5,14 @@ head, the checks of the fields against the route's limits and their meaning to t
 kept with the parsed section.  A plan holds nothing of one request line or of one client's address.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.caching.key import Identity, KeyRules, fill_value, identify, key_base
 from proxy.caching.outcomes import Reason
 from proxy.exchange import Origin
 from proxy.http1.request import RequestFields
 from proxy.semantics.fields import FieldLine
-from proxy.semantics.forwarding import PreparedRequest, prepare_request
+from proxy.semantics.forwarding import PreparedRequest, came_through, prepare_request
 
 if TYPE_CHECKING:
     from proxy.snapshot import RouteRuntime
@@ -26,73 +25,90 @@ class CachePlan:
     """What a field section means to the output cache of one route.
 
     ``base`` is the part of the key that depends neither on the fields nor on the target; ``bypass`` says why
-    requests with these fields must not use the cache; ``fill`` is the plan of a fetch whose answer is stored, None
-    where that leaves nothing of the request out.
+    requests with these fields must not use the cache.
     """
 
-    __slots__ = ("base", "bypass", "fill", "has_range", "identity", "rules")
+    __slots__ = ("base", "bypass", "has_range", "identity", "rules")
 
-    def __init__(self, base: bytes, identity: Identity, rules: KeyRules, fill: "RequestPlan | None") -> None:
+    def __init__(self, base: bytes, identity: Identity, rules: KeyRules) -> None:
         self.base = base
         self.identity = identity
         self.rules = rules
-        self.fill = fill
         self.bypass: Reason | None = identity.bypass
         self.has_range = any(name == b"range" for name, _ in identity.pairs)
 
 
+class _Source(NamedTuple):
+    """What a request head for the app is made from; not the parsed section itself, which keeps the plan."""
+
+    lines: tuple[FieldLine, ...]
+    nominated: frozenset[bytes]
+    host: bytes
+    framing: bytes
+    route: "RouteRuntime"
+    origin: Origin
+    pseudonym: bytes
+
+
 class RequestPlan:
-    """A request head for the app, but for the request line and the lines that name the client.
+    """What is to be done with requests, and their head for the app once one is sent there.
 
     ``refusal`` is (status, wording) when the fields break the route's limits; ``cache`` is None where the route
-    caches nothing.
+    caches nothing. ``head`` is None until `make_head` is called: an answer from the cache needs none.
     """
 
-    __slots__ = (
-        "block",
-        "cache",
-        "chain",
-        "forwarded_tail",
-        "host_line",
-        "refusal",
-        "upgrade_lines",
-        "via_us",
-    )
+    __slots__ = ("_fill", "_source", "cache", "head", "refusal", "upgrade_lines", "via_us")
 
-    def __init__(self, prepared: PreparedRequest) -> None:
-        self.host_line = prepared.host_line
-        self.block = prepared.block
-        self.forwarded_tail = prepared.forwarded_tail
-        self.chain = prepared.chain
-        self.via_us = prepared.via_us
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+        self._fill: RequestPlan | None = None
+        self.head: PreparedRequest | None = None
+        self.via_us = came_through(source.lines, source.pseudonym)
         self.upgrade_lines = b""
         self.refusal: tuple[int, str] | None = None
         self.cache: CachePlan | None = None
 
+    def make_head(self) -> PreparedRequest:
+        """Make the head for the app, but for the request line and the lines that name the client, and keep it."""
+        source = self._source
+        head = prepare_request(
+            (line for line in source.lines if line[0] != b"expect"),
+            source.nominated,
+            source.route.request_edits,
+            host=source.host,
+            scheme=source.origin.scheme,
+            port=source.origin.port,
+            trusted=source.origin.trusted,
+            pseudonym=source.pseudonym,
+        )
+        host_line = b"" if source.route.own_host else head.host_line
+        self.head = head = head._replace(host_line=host_line, block=head.block + source.framing)
+        return head
+
+    def for_fill(self, rules: KeyRules) -> "RequestPlan":
+        """Return the plan of a fetch whose answer is stored: without conditions and ignored cookies."""
+        if self._fill is None:
+            source = self._source
+            filled = [(line, fill_value(line[0], line[2], rules)) for line in source.lines]
+            lines = tuple((line[0], line[1], value) for line, value in filled if value is not None)
+            same = lines == source.lines and not source.framing
+            self._fill = self if same else RequestPlan(source._replace(lines=lines, framing=b""))
+        return self._fill
+
 
 def make_plan(route: "RouteRuntime", fields: RequestFields, origin: Origin, pseudonym: bytes) -> RequestPlan:
     """Prepare everything for requests with these fields; ``pseudonym`` is how we name ourselves in Via."""
-
-    def head_of(lines: Iterable[FieldLine]) -> RequestPlan:
-        plan = RequestPlan(
-            prepare_request(
-                (line for line in lines if line[0] != b"expect"),
-                fields.connection,
-                route.request_edits,
-                host=fields.host or b"",
-                scheme=origin.scheme,
-                port=origin.port,
-                trusted=origin.trusted,
-                pseudonym=pseudonym,
-            )
+    plan = RequestPlan(
+        _Source(
+            lines=fields.lines,
+            nominated=fields.connection,
+            host=fields.host or b"",
+            framing=_framing_lines(fields),
+            route=route,
+            origin=origin,
+            pseudonym=pseudonym,
         )
-        if route.own_host:
-            plan.host_line = b""
-        return plan
-
-    plan = head_of(fields.lines)
-    framing = _framing_lines(fields)
-    plan.block += framing
+    )
     wanted = [protocol for protocol in fields.upgrade if protocol in route.upgrade]
     if wanted and not fields.has_content:
         plan.upgrade_lines = b"Connection: Upgrade\r\nUpgrade: %s\r\n" % wanted[0]
@@ -101,11 +117,7 @@ def make_plan(route: "RouteRuntime", fields: RequestFields, origin: Origin, pseu
     if rules is not None:
         pairs = tuple((lower, value) for lower, _, value in fields.lines)
         base = key_base(origin.scheme, fields.host or b"", origin.port, space=route.cache_space)
-        filled = tuple((lower, name, fill_value(lower, value, rules)) for lower, name, value in fields.lines)
-        fill = None
-        if filled != fields.lines or framing:
-            fill = head_of((lower, name, value) for lower, name, value in filled if value is not None)
-        plan.cache = CachePlan(base, identify(pairs, rules, trusted=origin.trusted), rules, fill)
+        plan.cache = CachePlan(base, identify(pairs, rules, trusted=origin.trusted), rules)
         if fields.has_content:
             plan.cache.bypass = Reason.CONTENT
     return plan

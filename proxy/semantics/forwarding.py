@@ -1,6 +1,7 @@
 """What a gateway adds to, takes from and says about a message that it forwards (RFC 9110 section 7.6, RFC 7239)."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from proxy.semantics.fields import HOP_BY_HOP, NEVER_NOMINATED, FieldLine
@@ -33,10 +34,10 @@ def claims_identity(lower: bytes) -> bool:
     return lower in _OURS or lower in _DROPPED or lower.startswith(_DROPPED_FAMILIES)
 
 
-def _is_kept(lower: bytes, nominated: frozenset[bytes], trusted: bool) -> bool:
-    if b"_" in lower and not _is_kept(lower.replace(b"_", b"-"), nominated, trusted=False):
+def _is_kept_by_name(lower: bytes, trusted: bool) -> bool:
+    if b"_" in lower and not _is_kept_by_name(lower.replace(b"_", b"-"), trusted=False):
         return False
-    if lower in HOP_BY_HOP or lower in _WRITTEN_ANEW or (lower in nominated and lower not in NEVER_NOMINATED):
+    if lower in HOP_BY_HOP or lower in _WRITTEN_ANEW:
         return False
     if trusted:
         return lower not in (
@@ -47,6 +48,16 @@ def _is_kept(lower: bytes, nominated: frozenset[bytes], trusted: bool) -> bool:
             b"x-forwarded-port",
         ) and (lower not in _OURS)
     return not claims_identity(lower)
+
+
+def _is_nominated(lower: bytes, nominated: frozenset[bytes]) -> bool:
+    names = (lower, lower.replace(b"_", b"-"))
+    return any(name in nominated and name not in NEVER_NOMINATED for name in names)
+
+
+#: Longer names are looked at each time, so that what is remembered stays small.
+_LONGEST_KNOWN: Final = 64
+_known_kept = lru_cache(maxsize=1024)(_is_kept_by_name)
 
 
 class PreparedRequest(NamedTuple):
@@ -60,7 +71,6 @@ class PreparedRequest(NamedTuple):
     block: bytes
     forwarded_tail: bytes
     chain: bytes
-    via_us: bool
 
 
 class RequestEdits(NamedTuple):
@@ -82,6 +92,16 @@ def request_edits(pairs: Iterable[tuple[str, str]]) -> RequestEdits:
     )
 
 
+def came_through(lines: Iterable[FieldLine], pseudonym: bytes) -> bool:
+    """Say whether a request has come through the gateway that names itself so in Via (RFC 9110 section 7.6.3)."""
+    return any(
+        member.strip().endswith(b" " + pseudonym)
+        for lower, _, value in lines
+        if lower == b"via"
+        for member in value.split(b",")
+    )
+
+
 def prepare_request(
     lines: Iterable[FieldLine],
     nominated: frozenset[bytes],
@@ -100,11 +120,16 @@ def prepare_request(
     section 7.6.1).
     """
     lines = list(lines)
-    told = {lower: value for lower, _, value in lines if trusted and lower in _KEPT_FROM_TRUSTED}
+    told = {lower: value for lower, _, value in lines if lower in _KEPT_FROM_TRUSTED} if trusted else {}
+    # A list, not a generator, and a remembered answer for each name: this runs for every field of every new section.
     kept = b"".join(
-        b"%s: %s\r\n" % (name, value)
-        for lower, name, value in lines
-        if _is_kept(lower, nominated, trusted) and lower.replace(b"_", b"-") not in edits.replaced
+        [
+            b"%s: %s\r\n" % (name, value)
+            for lower, name, value in lines
+            if (_known_kept if len(lower) <= _LONGEST_KNOWN else _is_kept_by_name)(lower, trusted)
+            and not (nominated and _is_nominated(lower, nominated))
+            and lower.replace(b"_", b"-") not in edits.replaced
+        ]
     )
     via = [value for lower, _, value in lines if lower == b"via"]
     ours = {
@@ -121,9 +146,6 @@ def prepare_request(
         block=block,
         forwarded_tail=quoted_host + b";proto=" + (proto if proto.isalpha() else scheme) + b"\r\n",
         chain=b", ".join(value for lower, _, value in lines if trusted and lower == b"x-forwarded-for"),
-        via_us=any(
-            member.strip().endswith(b" " + pseudonym) for value in via for member in value.split(b",")
-        ),
     )
 
 

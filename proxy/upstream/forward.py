@@ -44,15 +44,16 @@ class Forward(TunnelEnd):
         exchange, plan = self._exchange, self._plan
         self._connection = connection
         exchange.upstream_address = connection.address
-        host_line = plan.host_line or self._authority_line()
+        head = plan.head or plan.make_head()
+        host_line = head.host_line or self._authority_line()
         downstream = exchange.downstream
         octets = b"%s %s HTTP/1.1\r\n%s%s%s%s%sX-Request-ID: %s\r\n\r\n" % (
             exchange.method,
             self._route.upstream_target(exchange.target),
             host_line,
-            plan.block,
-            downstream.client_lines(exchange, plan.chain),
-            plan.forwarded_tail,
+            head.block,
+            downstream.client_lines(exchange, head.chain),
+            head.forwarded_tail,
             plan.upgrade_lines if exchange.is_upgrade else exchange.extra_lines,
             self._pipeline.request_id(exchange),
         )

@@ -139,9 +139,11 @@ class Client:
         exchange.site, exchange.route = world.site, world.route
         self.exchange, self._content, self._outcome = exchange, b"", ""
         identity = identify(tuple((lower, value) for lower, _, value in parsed.lines), RULES)
-        fill = cast(RequestPlan, SimpleNamespace(chain=b""))
-        cached = CachePlan(BASE, identity, RULES, fill)
-        if not world.gate.answers(exchange, world.route, fill, cached):
+        plan = cast(
+            RequestPlan, SimpleNamespace(head=SimpleNamespace(chain=b""), for_fill=lambda _rules: plan)
+        )
+        cached = CachePlan(BASE, identity, RULES)
+        if not world.gate.answers(exchange, world.route, plan, cached):
             Forward(world, exchange)
         return exchange
 

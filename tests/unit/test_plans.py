@@ -36,7 +36,7 @@ def plan_of(section: bytes) -> RequestPlan:
 def test_what_is_sent_whole_needs_no_plan_of_its_own(section: bytes) -> None:
     plan = plan_of(section)
     assert plan.cache is not None
-    assert plan.cache.fill is None
+    assert plan.for_fill(ROUTE.cache_rules) is plan
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,25 @@ def test_what_is_sent_whole_needs_no_plan_of_its_own(section: bytes) -> None:
 )
 def test_a_fetch_leaves_out_what_must_not_shape_the_answer(section: bytes, kept: bytes) -> None:
     plan = plan_of(section)
-    assert plan.cache is not None
-    assert plan.cache.fill is not None
-    assert plan.cache.fill.block == kept + plan_of(b"").block
+    fill = plan.for_fill(ROUTE.cache_rules)
+    assert plan.for_fill(ROUTE.cache_rules) is fill
+    assert fill.make_head().block == kept + plan_of(b"").make_head().block
 
 
 def test_a_request_with_content_is_not_for_the_cache() -> None:
     plan = plan_of(b"Content-Length: 1\r\n")
     assert plan.cache is not None
     assert plan.cache.bypass is Reason.CONTENT
+
+
+def test_a_head_is_made_once_and_only_when_wanted() -> None:
+    plan = plan_of(b"X-A: 1\r\n")
+    assert plan.head is None
+    assert plan.make_head() is plan.head
+
+
+@pytest.mark.parametrize(
+    ("via", "expected"), [(b"1.1 foregate", True), (b"1.1 a, 1.1 foregate ", True), (b"1.1 b", False)]
+)
+def test_who_came_through_us_is_known_without_a_head(via: bytes, expected: bool) -> None:
+    assert plan_of(b"Via: " + via + b"\r\n").via_us is expected
