@@ -139,7 +139,7 @@ class Client:
         exchange.site, exchange.route = world.site, world.route
         self.exchange, self._content, self._outcome = exchange, b"", ""
         identity = identify(tuple((lower, value) for lower, _, value in parsed.lines), RULES)
-        plan = cast(
+        plan: RequestPlan = cast(
             RequestPlan, SimpleNamespace(head=SimpleNamespace(chain=b""), for_fill=lambda _rules: plan)
         )
         cached = CachePlan(BASE, identity, RULES)
