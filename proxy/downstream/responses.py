@@ -4,8 +4,9 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from proxy.answers import Answer
+from proxy.downstream.content import MAX_DISCARDED
 from proxy.downstream.pace import WaitingFor
-from proxy.downstream.requests import MAX_DISCARDED, RequestReader
+from proxy.downstream.requests import RequestReader
 from proxy.errors import GatewayError
 from proxy.exchange import Exchange
 from proxy.http1 import writer
