@@ -169,6 +169,7 @@ class Exchange:
         "client_packed",
         "complete",
         "downstream",
+        "ended",
         "error",
         "extra_lines",
         "fields",
@@ -232,4 +233,5 @@ class Exchange:
         self.limited = 0
         self.upstream_address = ""
         self.upstream_seconds = -1.0
+        self.ended = 0  # on the clock of `started`, where the end is known already
         self.error = ""

@@ -273,7 +273,7 @@ class Pipeline:
 
     def completed(self, exchange: Exchange) -> None:
         """Count and log an exchange that is over."""
-        seconds = (shared_clock() - exchange.started) * 1e-9
+        seconds = ((exchange.ended or shared_clock()) - exchange.started) * 1e-9
         site = exchange.site
         counters = site.counters if site is not None else self._no_site
         counters.request(exchange.status, exchange.cache_outcome, seconds, exchange.received, exchange.sent)

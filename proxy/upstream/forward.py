@@ -62,7 +62,8 @@ class Forward(TunnelEnd):
             octets = self._with_pending(octets)
         elif complete and exchange.fields.chunked:
             octets += writer.last_chunk(self._trailers)
-        self._sent_at = shared_clock()
+        if not self._sent_at:
+            self._sent_at = shared_clock()
         connection.begin(
             self,
             exchange.method,
@@ -154,8 +155,11 @@ class Forward(TunnelEnd):
     ) -> None:
         """Pass the response's head on, with the content that came along."""
         exchange = self._exchange
-        seconds = (shared_clock() - self._sent_at) * 1e-9
+        now = shared_clock()
+        seconds = (now - self._sent_at) * 1e-9
         exchange.upstream_seconds = seconds
+        if complete and exchange.complete:
+            exchange.ended = now
         target = self._target
         if target is not None and target.health.failures:
             target.health.succeeded()
