@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ANY_APP: Final = "http://app:3000"
 _SOURCES: Final = ("nginx", "nginx-auto-ssl", "certbot")
+_NOTHING_TAKEN: Final = "none: each is for other names, has ended, or is there already"
 _LARGEST_INPUT: Final = 1 << 20
 
 
@@ -80,6 +81,18 @@ def import_(
     else:
         _write(file, text)
         click.echo(f"{file} is written; `foregate check -c {file}` finds it valid", err=True)
+    if _holds_values(draft) and (file is None or file.stat().st_mode & 0o004):
+        click.echo(
+            f"{file or 'the output'} holds values of set_request_headers and everybody may read it: "
+            "chown it to Foregate's user and chmod 600, or use ${NAME}",
+            err=True,
+        )
+
+
+def _holds_values(draft: "Draft") -> bool:
+    """Tell whether there are values, keys to apps perhaps, for fields in requests."""
+    tables = (table for site in draft.sites for table in (site, *site.get("route", ())))
+    return any(any(table.get("set_request_headers", {}).values()) for table in tables)
 
 
 def _storage(named: str | None, file: Path | None) -> Path | None:
@@ -115,7 +128,7 @@ def _stored(draft: "Draft", folder: Path | None, loaded: "Loaded") -> list[str]:
     done = take_over(draft, folder, names, time.time())
     return [
         f"Taken over into {folder}:",
-        *(f"  {line}" for line in done or ["nothing that was not there already"]),
+        *(f"  {line}" for line in done or [_NOTHING_TAKEN]),
     ]
 
 

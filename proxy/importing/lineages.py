@@ -131,8 +131,9 @@ def _note_parameters(file: Path, parameters: dict[str, str], draft: Draft) -> No
         if name in _OURS or value in ("", "None", "False"):
             continue
         if name.endswith("hook") or name.startswith("deploy"):
+            # A hook's command line may hold a secret, a token for a message perhaps.
             draft.notes.left_out(
-                str(file), f"{name} = {value}", "Foregate runs no hooks; other programs read their own files"
+                str(file), name, "Foregate runs no hooks; other programs read their own files"
             )
         elif name == "must_staple":
             draft.notes.left_out(str(file), f"{name} = {value}", "OCSP has ended at Let's Encrypt")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -12,7 +13,7 @@ from autocert.account import Account
 from autocert.certificate import Certificate, checked, subject_names
 from autocert.errors import StorageError, WrongCertificateError
 from autocert.settings import Authority
-from autocert.storage import Storage
+from autocert.storage import CERTIFICATES, Storage
 from proxy.importing.draft import Draft, FoundAccount, FoundCertificate
 from proxy.importing.errors import ImportRefusedError
 from proxy.supervisor import privileges
@@ -23,7 +24,7 @@ def take_over(draft: Draft, storage: Path, wanted: Iterable[str], now: float) ->
 
     Nothing that is stored already is replaced by something older.
     """
-    is_new = not storage.exists()
+    is_ours = _is_ours(storage)
     names = set(wanted)
     done: list[str] = []
     try:
@@ -36,8 +37,9 @@ def take_over(draft: Draft, storage: Path, wanted: Iterable[str], now: float) ->
             done += _take_account(account, store, draft, now)
     except StorageError as exc:
         raise ImportRefusedError(f"cannot use the storage: {exc}") from exc
-    if is_new:
-        _hand_over(storage)
+    finally:
+        if is_ours and storage.is_dir():
+            _hand_over(storage)
     return done
 
 
@@ -93,6 +95,9 @@ def _stored(name: str, certificate: Certificate, store: Storage, now: float) -> 
 
 
 def _take_account(found: FoundAccount, store: Storage, draft: Draft, now: float) -> list[str]:
+    if not _names_a_ca(found.directory):
+        draft.notes.left_out(found.place, "account", "its folder does not name a CA")
+        return []
     authority = Authority(directory=found.directory)
     with store.locked(f"{authority.folder}~"):
         if store.load_document(accounts.unsealed, now, "accounts", authority.folder).value is not None:
@@ -103,10 +108,37 @@ def _take_account(found: FoundAccount, store: Storage, draft: Draft, now: float)
     return [f"account at {authority.name}"]
 
 
+def _names_a_ca(directory: str) -> bool:
+    try:
+        parts = urlsplit(directory)
+        return parts.scheme == "https" and bool(parts.hostname) and directory.isprintable()
+    except ValueError:
+        return False
+
+
+def _is_ours(storage: Path) -> bool:
+    """Tell whether the folder is a storage, or nothing yet: what else is in a folder is given to nobody."""
+    try:
+        present = os.listdir(storage)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return not present or CERTIFICATES in present
+
+
 def _hand_over(storage: Path) -> None:
-    """Give a new storage to the user that a Foregate started as root becomes."""
+    """Give what root has written to the user that a Foregate started as root becomes, what is inside first."""
     identity = privileges.choose_identity("", storage)
     if identity is None:
         return
-    for path in (storage, *sorted(storage.rglob("*"))):
-        os.chown(path, identity.user_id, identity.group_id, follow_symlinks=False)
+    owner = (identity.user_id, identity.group_id)
+    try:
+        for _, folders, files, descriptor in os.fwalk(storage, topdown=False):
+            for name in (*folders, *files):
+                os.chown(name, *owner, dir_fd=descriptor, follow_symlinks=False)
+        os.chown(storage, *owner, follow_symlinks=False)
+    except OSError as exc:
+        raise ImportRefusedError(
+            f"cannot give the storage to {identity.name}: {exc.strerror}; run the import as Foregate's user"
+        ) from exc

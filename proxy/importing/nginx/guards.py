@@ -14,10 +14,12 @@ Levels: TypeAlias = Sequence[Sequence[Directive]]
 
 _ASKING: Final = re.compile(r"\( ?\$\{?(\w+)\}? (!=|!~\*?|=) ?(.*?) ?\)")
 _NO_SUCH_CHECK: Final = (
-    "Foregate has no such check, so everybody is refused there (403) until the app does it and `firewall` "
-    "is taken out"
+    "Foregate has no such check, so where a route can name the path everybody is refused (403) until the app "
+    "does it and `firewall` is taken out"
 )
 _INTERNAL: Final = "clients could not ask for it, and are refused now (403)"
+_NOT_ASKING: Final = ("off", "optional", "optional_no_ca")
+_REFUSALS: Final = ("401", "403", "404", "444")
 _NOTHING: Final = ("", "0", "no", "off", "false")
 # What these say does not tell who somebody is.
 _ABOUT_NOBODY: Final = frozenset(
@@ -59,8 +61,17 @@ def _admits_only_some(condition: Directive) -> bool:
     if match is None or match[1] in _ABOUT_NOBODY:
         return False
     is_asking = match[2].startswith("!") or match[3] in _NOTHING
-    return is_asking and any(
-        i.name == "return" and i.first in ("401", "403", "404", "444") for i in condition.block
+    return is_asking and any(i.name == "return" and i.first in _REFUSALS for i in condition.block)
+
+
+def is_guarded(block: Sequence[Directive]) -> bool:
+    """Tell whether a block of its own turns somebody away."""
+    return any(
+        (one.name in GUARDS and one.first not in _NOT_ASKING)
+        or one.name == "deny"
+        or (one.name == "if" and _admits_only_some(one))
+        or (one.name == "return" and one.first in _REFUSALS)
+        for one in block
     )
 
 
@@ -72,7 +83,7 @@ def guard(levels: Levels, result: Table, notes: Notes) -> None:
     guards = {
         directive.name: directive for level in levels for directive in level if directive.name in GUARDS
     }
-    asking = [one for one in guards.values() if one.first not in ("off", "optional", "optional_no_ca")]
+    asking = [one for one in guards.values() if one.first not in _NOT_ASKING]
     asking += [one for level in levels for one in level if one.name == "if" and _admits_only_some(one)]
     suffices = any(directive.text == "satisfy any" for level in levels for directive in level)
     for asked in asking:

@@ -14,7 +14,7 @@ from proxy.config.http_values import parse_path, url_scheme_and_host
 from proxy.config.render import SECTIONS, table
 from proxy.config.schema import Cache, Limits, RateLimit, Route, Timeouts
 from proxy.importing.draft import Table
-from proxy.importing.nginx.guards import rules
+from proxy.importing.nginx.guards import is_guarded, rules
 from proxy.importing.nginx.known import GUARDS
 from proxy.importing.nginx.prefixes import prefixes_of, strips_prefix
 from proxy.importing.nginx.settings import Surroundings, settings
@@ -35,6 +35,10 @@ _PLAIN_DEFAULTS: Final = {
 }
 _HEADER_MAPS: Final = ("set_request_headers", "set_response_headers")
 _CHALLENGES: Final = "/.well-known/acme-challenge"
+_OPEN: Final = (
+    "OPEN NOW as far as the rest of the site is: nginx guarded these paths, and no route can name them; "
+    "let the app refuse them"
+)
 _REQUEST_URI: Final = ("$request_uri", "${request_uri}")
 
 Blocks = Mapping[str, Directive]
@@ -68,7 +72,10 @@ def parts_of(
     levels = (*outer, location.block)
     keys = _keys(location, where, levels, named, blocks, around)
     if keys is not None or where.modifier.startswith("~"):
-        yield from (Part(path, keys) for path in _paths(where, location, around) if keys is not None)
+        paths = _paths(where, location, around)
+        yield from (Part(path, keys) for path in paths if keys is not None)
+        if not paths and is_guarded(location.block):
+            around.notes.left_out(location.place, location.text, _OPEN)
     for inner in location.all("location"):
         if not inner.first.startswith("@"):
             yield from parts_of(inner, levels, named, blocks, around)
@@ -90,6 +97,10 @@ def _paths(where: Place, location: Directive, around: Surroundings) -> list[str]
             reason = "Foregate has prefixes, no patterns; these paths are treated as the rest of the site"
             around.notes.left_out(location.place, location.text, reason)
             return []
+        other = next((path.rstrip("/").swapcase() for path in candidates if path.swapcase() != path), None)
+        if where.modifier == "~*" and other is not None:
+            reason = f"only in this spelling: other cases ({other}) are treated as the rest of the site"
+            around.notes.left_out(location.place, location.text, reason)
         for path in candidates:
             if not path.endswith("/"):
                 around.notes.changed(location.place, location.text, f"for {path} and below, not for {path}x")

@@ -130,3 +130,26 @@ def test_what_cannot_be(
     found, out, err = run("import", *arguments)
     assert (found, out) == (status, "")
     assert complaint in err
+
+
+def test_secrets_in_a_file_that_all_may_read(run: Run, nginx: str, tmp_path: Path) -> None:
+    told = " holds values of set_request_headers and everybody may read it: chown it to Foregate's user and chmod 600"
+    assert told not in run("import", "nginx", nginx)[2]
+    (tmp_path / "nginx.conf").write_text(
+        NGINX.replace("http://app;", "http://app; proxy_set_header X-Key k;")
+    )
+    assert f"the output{told}" in run("import", "nginx", nginx)[2]
+    assert f"{tmp_path}/new.toml{told}" in run("import", "nginx", nginx, "-o", "new.toml")[2]
+    (tmp_path / "new.toml").chmod(0o600)
+    assert told not in run("import", "nginx", nginx, "-o", "new.toml", "--yes")[2]
+    (tmp_path / "nginx.conf").write_text(
+        NGINX.replace("http://app;", "http://app; proxy_set_header Accept '';")
+    )
+    assert told not in run("import", "nginx", nginx)[2]
+
+
+def test_nothing_to_take_over(run: Run, tmp_path: Path) -> None:
+    lineage(tmp_path / "le", "a", "a.example.com")
+    assert run("import", "certbot", "le", "-o", "proxy.toml")[0] == 0
+    err = run("import", "certbot", "le", "-o", "proxy.toml", "--yes")[2]
+    assert "  none: each is for other names, has ended, or is there already\n" in err

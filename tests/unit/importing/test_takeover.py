@@ -1,6 +1,7 @@
 """Certificates and accounts in the storage: found by Foregate, closed to others, never replaced by older ones."""
 
 import datetime
+import os
 import stat
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from autocert import account as accounts
 from autocert.account import new_account
+from autocert.errors import StorageError
 from autocert.settings import Authority as Ca
 from autocert.storage import Storage
 from proxy.importing.draft import Draft, FoundAccount, FoundCertificate, Outcome
 from proxy.importing.errors import ImportRefusedError
 from proxy.importing.lineages import LETSENCRYPT
 from proxy.importing.takeover import take_over
+from proxy.supervisor import privileges
 
 NOW = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC).timestamp()
 _DAY = datetime.timedelta(days=1)
@@ -126,3 +129,70 @@ def test_a_storage_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ImportRefusedError, match="cannot use the storage"):
         take_over(Draft(), tmp_path / "file", [], NOW)
+
+
+@pytest.mark.parametrize(
+    "directory", ["https://[", "https://ca\0.example/", "http://ca.example/directory", "https://", ""]
+)
+def test_an_account_of_no_ca_stays_behind(tmp_path: Path, directory: str) -> None:
+    account = FoundAccount(place="old", key_pem=new_account().key_pem, uri="", directory=directory)
+    draft = Draft(accounts=[account])
+    assert take_over(draft, tmp_path, [], NOW) == []
+    assert [str(note) for note in draft.notes.of(Outcome.LEFT_OUT)] == [
+        "old: account: its folder does not name a CA"
+    ]
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names, in order, that a root's import would give away; none is."""
+    names: list[str] = []
+
+    def chown(path: Path | str, user: int, group: int, **options: object) -> None:
+        assert (user, group, options["follow_symlinks"]) == (8, 9, False)
+        names.append(str(path))
+
+    monkeypatch.setattr(privileges, "choose_identity", lambda *_: privileges.Identity("daemon", 8, 9))
+    monkeypatch.setattr(os, "chown", chown)
+    return names
+
+
+def test_root_gives_all_that_it_writes_away(tmp_path: Path, given: list[str]) -> None:
+    folder = tmp_path / "ssl_data"
+    for name in ("a.example.com", "b.example.com"):  # the second time the storage is there already
+        given.clear()
+        take_over(Draft(certificates=[found(name)]), folder, [name], NOW)
+        assert sorted(given[:-1]) == sorted(path.name for path in folder.rglob("*"))
+        assert given[-1] == str(folder)
+        assert given.index(name) < given.index("certificates")
+
+
+def test_root_gives_away_what_is_there_when_an_import_fails(
+    tmp_path: Path, given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StorageError(OSError(28, "it is full"), "x")
+
+    monkeypatch.setattr(Storage, "save", fail)
+    with pytest.raises(ImportRefusedError, match="it is full"):
+        take_over(Draft(certificates=[found("a.example.com")]), tmp_path, ["a.example.com"], NOW)
+    assert given[-1] == str(tmp_path)
+
+
+def test_root_gives_no_folder_of_others_away(tmp_path: Path, given: list[str]) -> None:
+    (tmp_path / "passwd").touch()
+    take_over(Draft(), tmp_path, [], NOW)
+    assert given == []
+
+
+def test_a_storage_that_cannot_be_given_away(
+    tmp_path: Path, given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    with pytest.raises(
+        ImportRefusedError, match="cannot give the storage to daemon: Operation not permitted"
+    ):
+        take_over(Draft(), tmp_path, [], NOW)

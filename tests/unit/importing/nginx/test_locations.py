@@ -228,3 +228,34 @@ def test_a_rewrite_that_strips_its_prefix_is_carried_over(notes_of: NotesOf) -> 
     assert len(notes_of(f"location /c/ {{ {rewrite} proxy_pass http://y; }}", Outcome.LEFT_OUT)) == 1
     again = rewrite.replace("break", "last")
     assert len(notes_of(f"location /b/ {{ {again} proxy_pass http://y; }}", Outcome.LEFT_OUT)) == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "is_open"),
+    [
+        ("~ \\.pdf$ { auth_basic x; proxy_pass http://x; }", True),
+        ("= / { auth_basic x; proxy_pass http://x; }", True),
+        ("~ /\\.(git|env) { deny all; }", True),
+        ("~ /\\.ht { return 404; }", True),
+        ("~ \\.pdf$ { if ($http_x_secret != a) { return 403; } proxy_pass http://x; }", True),
+        ("~ \\.pdf$ { auth_basic off; proxy_pass http://x; }", False),
+        ("~ \\.pdf$ { proxy_pass http://x; }", False),
+        ("~ ^/b/ { deny all; }", False),
+        ("/b/ { auth_basic x; proxy_pass http://x; }", False),
+    ],
+)
+def test_what_no_route_can_close_is_said_to_be_open(notes_of: NotesOf, location: str, is_open: bool) -> None:
+    notes = notes_of(f"location {location}", Outcome.LEFT_OUT)
+    assert any("OPEN NOW" in note for note in notes) == is_open
+
+
+@pytest.mark.parametrize(
+    ("location", "cases"),
+    [("~* ^/admin/", ["/ADMIN"]), ("~ ^/admin/", []), ("~* ^/1/", []), ("~* ^/(1|b)/", ["/B"])],
+)
+def test_other_cases_are_told(notes_of: NotesOf, location: str, cases: list[str]) -> None:
+    assert notes_of(f"location {location} {{ deny all; }}", Outcome.LEFT_OUT) == [
+        f"nginx.conf:2: location {location}: only in this spelling: other cases ({case}) are treated as the rest "
+        "of the site"
+        for case in cases
+    ]
