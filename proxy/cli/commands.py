@@ -38,7 +38,10 @@ from proxy.errors import ForegateError
 
 _DONE: Final = 0
 _NOT_RUNNING: Final = 3
-_NOT_RUNNING_HINT: Final = "`foregate run` starts one, and -c FILE asks the one that uses FILE"
+_NOT_RUNNING_HINT: Final = (
+    "`foregate run` starts one, and -c FILE asks the one that uses FILE; "
+    "if tls.storage or server.admin was just changed there, put the former value back to ask it"
+)
 _INTERRUPTED: Final = 130
 _RELOAD_PATIENCE: Final = 60.0  # seconds
 _UPGRADE_PATIENCE: Final = 90.0  # seconds, of which the trial start may take 60
@@ -198,7 +201,12 @@ def status(config: str | None, as_json: bool, watch: bool) -> None:
 @config_option
 def health(config: str | None) -> None:
     """Exit 0 while the running instance serves."""
-    expect_ok(monitor_of(config).request("GET", "/readyz"))
+    try:
+        answer = monitor_of(config).request("GET", "/readyz")
+    except NotRunningError:
+        # The file may name another metrics listener than the instance has, whose reload was refused.
+        answer = instance_of(config).request("GET", "/readyz")
+    expect_ok(answer)
     click.echo("ready")
 
 

@@ -29,6 +29,7 @@ class AdminServers:
         self._token = token
         self._servers: dict[Endpoint, AdminServer] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._gone: set[Endpoint] = set()  # those that cannot be bound anew, which was said once
 
     def open(self, listener: Listener) -> None:
         """Tell about a socket, and serve it if it is not the workers'."""
@@ -60,8 +61,10 @@ class AdminServers:
             try:
                 Path(endpoint.path).parent.mkdir(mode=0o700, exist_ok=True)
                 listeners[endpoint] = open_listener(endpoint)
-            except (OSError, ListenError):
+            except (OSError, ListenError) as exc:
+                self._cannot_mend(endpoint, exc)
                 continue  # tried again a moment later
+            self._gone.discard(endpoint)
             _log.warning("the admin socket was gone", extra=process_log.fields(path=endpoint.path))
             closing = asyncio.ensure_future(_closed(listener, self._servers.pop(endpoint, None)))
             self._closing.add(closing)
@@ -73,6 +76,15 @@ class AdminServers:
         servers = list(self._servers.values())
         self._servers.clear()
         await asyncio.gather(*(server.stop() for server in servers), *self._closing)
+
+    def _cannot_mend(self, endpoint: Endpoint, exc: Exception) -> None:
+        if endpoint in self._gone:
+            return
+        self._gone.add(endpoint)
+        _log.error(
+            "the admin socket is gone and cannot be made anew",
+            extra=process_log.fields(path=endpoint.path, reason=str(exc)),
+        )
 
     def _policy(self, endpoint: Endpoint) -> AccessPolicy:
         """Ask for the token over TCP; a unix socket's mode is protection enough."""

@@ -27,6 +27,7 @@ class CacheMove:
     def __init__(self, regions: SharedRegions, pool: WorkerPool) -> None:
         self._regions = regions
         self._pool = pool
+        self._refused: int | None = None  # a size there was no memory for, until another one is wanted
 
     def prepare(self, config: Config) -> CacheRegion | None:
         """Make the memory that a configuration wants; None where what there is fits.
@@ -58,7 +59,8 @@ class CacheMove:
 
     def is_due(self, config: Config) -> bool:
         """Tell whether something can be caught up with."""
-        return self.is_possible and not self._regions.fits_cache(config)
+        is_new = config.cache.size != self._refused
+        return is_new and self.is_possible and not self._regions.fits_cache(config)
 
     async def catch_up(self, config: Config) -> None:
         """Do what could not be done while the workers of the program before this one served."""
@@ -67,6 +69,7 @@ class CacheMove:
         try:
             made = self.prepare(config)
         except StartError as exc:
+            self._refused = config.cache.size
             _log.error("the cache keeps its size", extra=process_log.fields(reason=str(exc)))
             return
         if made is not None:

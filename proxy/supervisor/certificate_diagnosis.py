@@ -47,7 +47,8 @@ async def diagnose_alone(config: Config, name: str, probing: Probing) -> Documen
         return await diagnose_unconfigured(config, name, probing)
     match site.tls.mode:
         case "off":
-            return diagnosis_document(name, [], (f'https is switched off for {name}: tls.mode is "off".',))
+            why = 'tls.mode is "off"' if config.server.https else "server.https is empty"
+            return diagnosis_document(name, [], (f"https is switched off for {name}: {why}.",))
         case "self-signed":
             return diagnosis_document(name, [], (f"{name} gets its certificate from the local CA.",))
         case "files":
@@ -87,6 +88,8 @@ async def diagnose_unconfigured(config: Config, name: str, probing: Probing) -> 
     from autocert.resolver import Resolver
     from autocert.threads import Threads
 
+    if any(site.tls.mode == "off" and name in site.domains for site in config.sites):
+        return await diagnose_alone(config, name, probing)
     domains = [domain for site in config.sites for domain in site.domains]
     missing = translated(problem(Kind.NOT_WANTED, name))
     if name in domains:

@@ -77,6 +77,7 @@ def choose_identity(user: str, storage: Path) -> Identity | None:
 def check_access(identity: Identity | None, needed: Iterable[Path], storage: Path) -> None:
     """Make sure that who we will be may read what workers run from, and write to the storage.
 
+    A storage that is yet to be made, or to be given to that user, need only have a way to it.
     Raises PrivilegeError. Call it while there is one thread: for a moment the whole process is somebody else.
     """
     if identity is None:
@@ -86,7 +87,7 @@ def check_access(identity: Identity | None, needed: Iterable[Path], storage: Pat
     os.seteuid(identity.user_id)
     try:
         unreadable = [path for path in needed if not os.access(path, os.R_OK, effective_ids=True)]
-        has_storage = os.access(storage, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+        has_storage = _may_have(storage, identity)
     finally:
         os.seteuid(0)
         os.setegid(own_group)
@@ -100,6 +101,17 @@ def check_access(identity: Identity | None, needed: Iterable[Path], storage: Pat
             f"user {identity.name} cannot reach the storage {storage} through the folders above it; set [tls] "
             f"storage to a place such as /var/lib/foregate, or set [server] user"
         )
+
+
+def _may_have(storage: Path, identity: Identity) -> bool:
+    """Tell it as that user; what else is in the way of a storage of somebody else's, `prepare_storage` says."""
+    try:
+        owner = storage.stat().st_uid
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return owner != identity.user_id or os.access(storage, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
 
 
 def prepare_storage(storage: Path, identity: Identity | None) -> None:

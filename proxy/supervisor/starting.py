@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy.config.schema import Config
 from proxy.supervisor import privileges
 from proxy.supervisor.certificate_wishes import storages
 from proxy.supervisor.errors import StartError
@@ -48,12 +49,7 @@ def start(file: ConfigFile) -> Started:
     wanted = tuple(one for one in endpoints(config) if one not in [held.endpoint for held in lent])
     listeners = (*lent, *open_all(endpoint for endpoint in wanted if endpoint.address is not None))
     try:
-        storage = Path(config.tls.storage)
-        identity = privileges.choose_identity(config.server.user, storage)
-        for folder in storages(config):
-            privileges.prepare_storage(folder, identity)
-            privileges.check_access(identity, installation(), folder)
-        privileges.drop(identity)
+        privileges.drop(prepare_storages(config))
         _check_access_log(config.log.access)
         # The admin socket lies in the storage and belongs to whom we are now.
         listeners += open_all(endpoint for endpoint in wanted if endpoint.address is None)
@@ -64,6 +60,21 @@ def start(file: ConfigFile) -> Started:
     privileges.forbid_core_dumps()
     _warn(file, loaded)
     return Started(loaded, listeners)
+
+
+def prepare_storages(config: Config) -> privileges.Identity | None:
+    """Decide who to become, and have every storage ready for that user; a refusal leaves them as they were.
+
+    Raises PrivilegeError.
+    """
+    identity = privileges.choose_identity(config.server.user, Path(config.tls.storage))
+    folders = storages(config)
+    for folder in folders:
+        privileges.check_access(identity, installation(), folder)
+    for folder in folders:
+        privileges.prepare_storage(folder, identity)
+        privileges.check_access(identity, (), folder)  # the folders above may be new, too, and root's alone
+    return identity
 
 
 def _check_access_log(access: str) -> None:

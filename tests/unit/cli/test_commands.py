@@ -143,6 +143,7 @@ def test_no_instance_running(run: Run, file: Path, command: str) -> None:
     assert err.startswith("foregate: no instance is running: nobody answers at ")
     assert err.count("\n") == 1
     assert "`foregate run` starts one" in err
+    assert "put the former value back" in err
 
 
 def test_status_as_json(run: Run, instance: AnswerOnce) -> None:
@@ -176,6 +177,13 @@ def test_health_asks_the_admin_socket_where_there_are_no_metrics(
     run: Run, file: Path, instance: AnswerOnce
 ) -> None:
     file.write_text(GOOD.replace('"127.0.0.1:1"', '""'))
+    instance(200, "ready")
+    assert run("health") == (0, "ready\n", "")
+
+
+def test_health_of_an_instance_whose_file_names_another_metrics_listener(
+    run: Run, instance: AnswerOnce
+) -> None:
     instance(200, "ready")
     assert run("health") == (0, "ready\n", "")
 

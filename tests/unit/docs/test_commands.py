@@ -18,12 +18,13 @@ FOREIGN = {
     "grep": "filters what a command before it prints",
     "jq": "filters what a command before it prints",
     "apt-get": "changes the system; tests/campaigns install on a fresh one",
+    "pip": "installs the locked packages, as scripts/setup.sh and the Dockerfile do",
     "python3": "starts an app to try things with",
     "prometheus": "tests/integration/test_prometheus.py runs it on the same file",
     "wrk": "loads the reader's machine",
     "systemctl": "needs systemd; tests/integration/test_systemd.py plays its part",
     "journalctl": "needs systemd",
-    **dict.fromkeys(("sudo", "chown", "cp", "install", "useradd", "setfacl"), "changes the system"),
+    **dict.fromkeys(("sudo", "chown", "cp", "install", "ln", "useradd", "setfacl"), "changes the system"),
     **dict.fromkeys(
         ("mkdir", "cat", "sed", "cd", "export", "dig", "ss", "openssl", "kill", "sleep", "ps"),
         "is in every system",
@@ -63,7 +64,9 @@ def test_a_command_exists(command: Command) -> None:
     elif command.words[0].startswith((".venv/bin/python", "python")) and command.words[1] == "-m":
         module = command.words[2].replace(".", "/")
         assert (
-            command.words[2] == "http.server" or (ROOT / f"{module}.py").exists() or (ROOT / module).is_dir()
+            command.words[2] in ("http.server", "venv")
+            or (ROOT / f"{module}.py").exists()
+            or (ROOT / module).is_dir()
         )
     elif command.words[0].startswith(("./", "scripts/", ".ci/", "bench/", "tests/")):
         assert (ROOT / command.words[0]).is_file()

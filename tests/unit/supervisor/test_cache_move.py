@@ -91,3 +91,16 @@ async def test_what_waited_for_the_workers_of_a_former_program_happens_later(poo
     assert pool.regions.cache.size == 2 * MEGABYTE
     await move.catch_up(config_of(2 * MEGABYTE))
     assert len(pool.steps) == 3
+
+
+async def test_memory_that_is_missing_is_said_once_for_a_size(
+    pool: NotedPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    move = move_of(pool)
+    missing = replace(config_of(MEGABYTE), cache=Cache(size=1 << 40))
+    for _ in range(3):
+        await move.catch_up(missing)
+    assert [record.message for record in caplog.records] == ["the cache keeps its size"]
+    assert not move.is_due(missing)
+    await move.catch_up(config_of(2 * MEGABYTE))
+    assert pool.regions.cache.size == 2 * MEGABYTE

@@ -1,5 +1,6 @@
 """`foregate diagnose` without an instance: the same answers, and nothing kept is touched."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,14 @@ async def test_whether_a_name_leads_here_is_shown_by_a_configured_one() -> None:
         assert "nothing shows whether it is this proxy" in str(found["notes"])
     found = await diagnose_unconfigured(acme("a.example.com"), "127.0.0.1", Probing(http_port=1))
     assert reasons_of(found) == ["not-configured", "port-80-closed"]
+
+
+async def test_a_name_without_https_is_not_taken_for_one_that_is_not_loaded(config: Config) -> None:
+    found = await diagnose_unconfigured(config, "plain.test", PROBING)
+    assert (found["problems"], found["notes"]) == (
+        [],
+        ['https is switched off for plain.test: tls.mode is "off".'],
+    )
+    without = replace(config, server=replace(config.server, https=()))
+    found = await diagnose_unconfigured(without, "plain.test", PROBING)
+    assert found["notes"] == ["https is switched off for plain.test: server.https is empty."]

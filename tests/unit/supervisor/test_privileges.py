@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.supervisor import kernel
+from proxy.config.schema import Config, Tls
+from proxy.supervisor import kernel, starting
 from proxy.supervisor.errors import PrivilegeError
 from proxy.supervisor.privileges import (
     Identity,
@@ -102,6 +103,31 @@ def test_access_is_checked_as_whom_we_will_be(tmp_path: Path) -> None:
     with pytest.raises(PrivilegeError, match="cannot reach the storage"):
         check_access(daemon, [Path("/")], tmp_path)
     assert (os.geteuid(), os.getegid()) == (0, 0)
+
+
+def test_a_storage_to_be_made_or_given_needs_only_a_way_to_it(tmp_path: Path) -> None:
+    if not IS_ROOT:
+        return
+    daemon = Identity("daemon", DAEMON.pw_uid, DAEMON.pw_gid)
+    check_access(daemon, [], Path("/etc"))
+    check_access(daemon, [], Path("/missing/storage"))
+    with pytest.raises(PrivilegeError, match="cannot reach the storage"):
+        check_access(daemon, [], tmp_path / "missing")
+
+
+def test_a_refused_start_leaves_the_storage_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = tmp_path / "storage"
+    config = Config(tls=Tls(storage=str(storage)))
+    monkeypatch.setattr(starting, "installation", lambda: (tmp_path / "missing",))
+    if IS_ROOT:
+        with pytest.raises(PrivilegeError, match="which Foregate runs from"):
+            starting.prepare_storages(config)
+        assert not storage.exists()
+    else:
+        assert starting.prepare_storages(config) is None
+        assert storage.is_dir()
 
 
 def test_the_descriptor_limit_is_raised() -> None:
