@@ -39,7 +39,7 @@ from proxy.traffic.top_clients import LimitedClient
 from proxy.upstream.addresses import UpstreamMessage
 from proxy.upstream.balancer import Target
 from proxy.upstream.directory import UpstreamDirectory
-from proxy.upstream.pool import Pool, PoolContext
+from proxy.upstream.pool import Pool, PoolContext, drop_https_pools
 from proxy.upstream.trust import UpstreamTls
 
 
@@ -273,6 +273,7 @@ class DataPlane:
             if former is not None:
                 former.close(0.0)
         self._upstream_tls.forget()
+        drop_https_pools(self._directory.targets())
         self._pipeline.snapshot = self._snapshot(config, site_blocks, firewalls)
         self._want_certificates(config)
         self._downstream.forget_derived()

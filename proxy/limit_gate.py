@@ -19,7 +19,7 @@ from proxy import answers
 from proxy.clock import shared_clock
 from proxy.exchange import Downstream, Exchange
 from proxy.snapshot import SiteRuntime
-from proxy.telemetry import process_log
+from proxy.telemetry import counters, process_log
 from proxy.traffic.address import address_from_packed
 from proxy.traffic.limiter import RateLimitStore
 from proxy.traffic.rate_policy import RatePolicy
@@ -99,7 +99,7 @@ class LimitGate:
         self._company_until = 0  # turns
         self._second = 0
         self._date = b""
-        self._prepared: dict[tuple[RatePolicy, bool], answers.TooManyRequests] = {}
+        self._prepared: dict[tuple[bytes, bool], answers.TooManyRequests] = {}
 
     def refuses(self, exchange: Exchange, site: SiteRuntime, rate: RatePolicy) -> bool:
         """Take a token from the client's bucket; where there is none, answer 429 and keep the connection open."""
@@ -130,7 +130,8 @@ class LimitGate:
         if self._refused > PER_TURN:
             if self._admitted != bucket and self._admitted:
                 self._company_until = turn + _COMPANY
-            if turn < self._company_until:
+            # A trusted proxy's connection carries the requests of others, too.
+            if turn < self._company_until and not exchange.downstream.origin.trusted:
                 self._hold_back(exchange.downstream)
         return True
 
@@ -153,12 +154,17 @@ class LimitGate:
     def _let_go_on(self) -> None:
         """Let those go on that have been held back for longest."""
         held = self._held
+        self._turn_timer = None
         for _ in range(min(len(held), PER_TURN)):
             downstream, _none = held.popitem(last=False)
-            if not downstream.go_on():
-                held[downstream] = None
-        self._turn_timer = None
-        if held:
+            try:
+                if not downstream.go_on():
+                    held[downstream] = None
+            except Exception:  # the root of what goes on here; the others must not wait for ever
+                self._pipeline.counters.add(counters.INTERNAL_ERRORS)
+                _log.exception("a client that was held back cannot go on")
+                downstream.abort_response()
+        if held and self._turn_timer is None:
             self._turn_timer = self._pipeline.loop.call_later(TURN * _NANOSECOND, self._let_go_on)
 
     def forget(self, downstream: Downstream) -> None:
@@ -188,11 +194,13 @@ class LimitGate:
     def _prepare(self, exchange: Exchange, rate: RatePolicy) -> answers.TooManyRequests:
         """Return the answer that all field sections of one taste share, so that inventing some costs no memory."""
         html = answers.prefers_html(exchange.fields)
-        prepared = self._prepared.get((rate, html))
+        prepared = self._prepared.get((rate.policy_value, html))
         if prepared is None:
             if len(self._prepared) >= _MOST_PREPARED:  # policies of configurations that are gone
                 self._prepared.clear()
-            prepared = self._prepared[rate, html] = answers.TooManyRequests(rate.policy_value, html=html)
+            prepared = self._prepared[rate.policy_value, html] = answers.TooManyRequests(
+                rate.policy_value, html=html
+            )
         return prepared
 
     # --- who they are

@@ -57,11 +57,12 @@ class RequestPlan:
     caches nothing. ``head`` is None until `make_head` is called: an answer from the cache needs none.
     """
 
-    __slots__ = ("_fill", "_source", "cache", "head", "refusal", "upgrade_lines", "via_us")
+    __slots__ = ("_fill", "_fills_itself", "_source", "cache", "head", "refusal", "upgrade_lines", "via_us")
 
     def __init__(self, source: _Source) -> None:
         self._source = source
         self._fill: RequestPlan | None = None
+        self._fills_itself = False
         self.head: PreparedRequest | None = None
         self.via_us = came_through(source.lines, source.pseudonym)
         self.upgrade_lines = b""
@@ -87,12 +88,18 @@ class RequestPlan:
 
     def for_fill(self, rules: KeyRules) -> "RequestPlan":
         """Return the plan of a fetch whose answer is stored: without conditions and ignored cookies."""
+        if self._fills_itself:
+            return self
         if self._fill is None:
             source = self._source
             filled = [(line, fill_value(line[0], line[2], rules)) for line in source.lines]
             lines = tuple((line[0], line[1], value) for line, value in filled if value is not None)
-            same = lines == source.lines and not source.framing
-            self._fill = self if same else RequestPlan(source._replace(lines=lines, framing=b""))
+            if lines == source.lines and not source.framing:
+                self._fills_itself = (
+                    True  # instead of a reference to itself, which only a collector would undo
+                )
+                return self
+            self._fill = RequestPlan(source._replace(lines=lines, framing=b""))
         return self._fill
 
 

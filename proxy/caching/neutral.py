@@ -92,7 +92,7 @@ _MARKUP: Final = re.compile(rb"[<>`{}\"'\x00-\x08\x0a-\x1f\x7f]|\$\(")
 #: Client hints are quoted strings by their grammar; the rest serves them as little.
 _MARKUP_IN_HINT: Final = re.compile(rb"[<>`{}\x00-\x08\x0a-\x1f\x7f]|\$\(")
 _ADDRESSES: Final = re.compile(rb"[0-9A-Fa-f.:, \t]*")
-#: Longer values are looked at each time, so that what is remembered stays small.
+#: Longer lines are looked at each time, so that what is remembered stays small.
 _LONGEST_REMEMBERED: Final = 256
 _WEB_ORIGINS: Final = (b"http://", b"https://")
 
@@ -130,7 +130,8 @@ def is_suspicious(name: bytes, value: bytes) -> bool:
 
 def is_harmless(name: bytes, value: bytes) -> bool:
     """Say whether a field line is on the published list and not suspicious, as most lines of browsers are."""
-    return _remembered(name, value) if len(value) <= _LONGEST_REMEMBERED else _is_harmless(name, value)
+    is_short = len(name) + len(value) <= _LONGEST_REMEMBERED
+    return _remembered(name, value) if is_short else _is_harmless(name, value)
 
 
 def _is_harmless(name: bytes, value: bytes) -> bool:

@@ -251,6 +251,9 @@ class PacedConnection(asyncio.Protocol):
         if exchange is not None:
             self._log(exchange)
         self._transport.close()
+        if self._transport.get_write_buffer_size():  # TLS had collected more than the kernel takes
+            self._watch_sending()
+            self._wait(WaitingFor.LINGER, LINGER_SECONDS)
 
     def _start_lingering(self) -> None:
         """Close so that a client which is still sending can read its answer (RFC 9112 section 9.6)."""

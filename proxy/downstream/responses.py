@@ -230,6 +230,7 @@ class ResponseWriter(RequestReader):
             and not self._waiting
             and exchange.sent <= SMALL_ANSWER
             and not self._transport.get_write_buffer_size()
+            and self._unsent() <= 2 * SMALL_ANSWER  # earlier answers may wait in the kernel, too
         )
 
     # --- tunnels

@@ -14,6 +14,7 @@ from proxy.traffic.limiter import (
     scope_key,
 )
 from proxy.traffic.readings import readings
+from proxy.traffic.router import normalise_path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +77,8 @@ class RatePolicy:
         """
         if not self.exempt_paths:
             return False
+        if not self._exempts_path(normalise_path(target)):
+            return False  # most requests, and at a price that does not depend on how odd they are
         paths = readings(target)
         return paths is not None and all(map(self._exempts_path, paths))
 
@@ -87,6 +90,9 @@ class RatePolicy:
 
 
 def slowest(policies: Iterable[RatePolicy | None]) -> RatePolicy | None:
-    """Return the policy whose tokens come back slowest, the first of equal ones; None where none limits."""
+    """Return the policy whose tokens come back slowest, the first of equal ones; None where none limits.
+
+    One that only tries out what it would refuse gives way to any that refuses.
+    """
     limiting = (policy for policy in policies if policy is not None)
-    return max(limiting, key=lambda policy: policy.kind.period_us, default=None)
+    return max(limiting, key=lambda policy: (not policy.dry_run, policy.kind.period_us), default=None)

@@ -18,10 +18,10 @@ from proxy.traffic.router import PrefixTable, normalise_path
 
 #: A path that is longer and odd, or odd in many ways, may lead anywhere: to try all its readings would be a way to keep
 #: us busy.
-LONGEST: Final = 512
+LONGEST: Final = 128
 _MOST_TEXTS: Final = 8  # in a round
 _ROUNDS: Final = 3  # of decoding
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 512
 #: What readers disagree about: parameters, backslashes, dot segments, empty segments, dots and blanks at the end of a
 #: segment; the encoded forms of delimiters, of controls, of dots, of "%" itself; what an overlong UTF-8 sequence begins
 #: with; blocks that hold compatibility forms of ASCII characters.

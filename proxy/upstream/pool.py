@@ -8,6 +8,7 @@ import contextlib
 import errno
 import ssl
 from collections import deque
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from proxy.deadlines import DeadlineWheel
@@ -23,6 +24,7 @@ from proxy.http1.response import ResponseFields
 from proxy.telemetry import counters
 from proxy.telemetry.counters import WorkerCounters
 from proxy.upstream.addresses import TargetKey
+from proxy.upstream.balancer import Target
 from proxy.upstream.connection import UpstreamConnection
 
 #: Connections to one address, from one worker: kept idle, and in all. Above, requests wait for ``connect``
@@ -252,6 +254,14 @@ class Pool:
         number = exc.errno if isinstance(exc, OSError) else None
         reason = errno.errorcode.get(number or 0, str(exc))
         return ConnectRefusedError(f"{self.label}: {reason}")
+
+
+def drop_https_pools(targets: Iterable[Target]) -> None:
+    """Let further connections be made under CA files as they are now; the old ones serve what is in flight."""
+    for target in targets:
+        if target.key.scheme == "https" and isinstance(target.pool, Pool):
+            target.pool.close()
+            target.pool = None
 
 
 def _bracketed(address: str) -> str:

@@ -207,3 +207,20 @@ async def test_a_large_last_answer_keeps_its_place_until_it_is_taken(whole: Play
     assert whole.gateway.open["clients"] == 1
     assert (await client.response()).content == b"x" * 20_000
     await client.end()
+
+
+async def test_earlier_answers_in_the_kernel_keep_the_place_of_a_client_that_takes_nothing(
+    whole: Play,
+) -> None:
+    client = await whole.client()
+    await client.send("GET / HTTP/1.1", "Host: a.test")
+    app = await whole.app.accept()
+    await app.head()
+    await app.send("HTTP/1.1 200 OK", "Content-Length: 1000000", content=b"x" * 1_000_000)
+    await until(lambda: whole.gateway.log)
+    await client.send("GET / HTTP/1.1", "Host: unknown.test", "Connection: close")
+    await until(lambda: len(whole.gateway.log) == 2)
+    assert whole.gateway.open["clients"] == 1
+    assert (await client.response()).content == b"x" * 1_000_000
+    assert (await client.response()).status == 404
+    await client.end()

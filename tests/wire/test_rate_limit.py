@@ -1,11 +1,13 @@
 """Who is over the limit: what he gets, what becomes of the connection, and what is written down about it."""
 
 import json
+from typing import cast
 
 import pytest
 
 from proxy import limit_gate
 from proxy.clock import shared_clock
+from proxy.exchange import Downstream
 from proxy.limit_gate import PER_TURN, LimitGate
 from proxy.telemetry import counters
 from tests.fakes.gateway import configuration, until
@@ -140,6 +142,16 @@ async def test_many_kinds_of_fields_have_one_answer_in_memory(whole: Play) -> No
     assert len(limits._prepared) == 2
 
 
+class Broken:
+    """A client that was held back, with a fault of ours."""
+
+    def go_on(self) -> bool:
+        raise RuntimeError("a fault of ours")
+
+    def abort_response(self) -> None:
+        pass
+
+
 class TestHoldingBack:
     """Whoever floods waits while there are others to serve; turns of the gate end when the test says so."""
 
@@ -195,6 +207,35 @@ class TestHoldingBack:
         for _ in range(10):
             assert (await client.response()).status == 429
         assert not gate._held
+
+    async def test_a_trusted_proxy_is_not_held_since_it_carries_the_requests_of_others(
+        self, play: Play
+    ) -> None:
+        client, _other, gate = await self.flood(play, 0, company=True)
+        trusting = f'domains = ["a.test"]\nupstream = "{play.url}"\n{self.TWO}'
+        play.gateway.apply(configuration(trusting, client_ip='trusted = ["127.0.0.0/8"]'))
+        await client.send_octets(self.FLOOD * (PER_TURN + 10))
+        assert [(await client.response()).status for _ in range(PER_TURN + 10)] == [429] * (PER_TURN + 10)
+        assert not gate._held
+
+    async def test_a_fault_of_one_does_not_keep_the_others_waiting(
+        self, play: Play, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client, other, gate = await self.flood(play, 10, company=True)
+        for _ in range(PER_TURN + 1):
+            assert (await client.response()).status == 429
+        monkeypatch.setattr(
+            limit_gate._log, "exception", lambda _event: None
+        )  # its record would keep the client
+        held = gate._held.popitem()[0]
+
+        gate._held[cast(Downstream, Broken())] = None
+        gate._held[held] = None
+        del held
+        gate._let_go_on()
+        assert (await client.response()).status == 429
+        assert play.gateway.told(counters.INTERNAL_ERRORS) == 1
+        await self.served(other)
 
     async def test_without_company_nobody_waits(self, play: Play) -> None:
         client, _other, gate = await self.flood(play, 30, company=False)

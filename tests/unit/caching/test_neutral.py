@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.caching import neutral
 from proxy.caching.neutral import CLIENT_ADDRESS, PUBLISHED_NEUTRAL, is_credential, is_neutral, is_suspicious
 
 
@@ -147,3 +148,10 @@ def test_the_documentation_lists_every_neutral_field() -> None:
         name.decode() for name in PUBLISHED_NEUTRAL | CLIENT_ADDRESS if f"`{name.decode()}`" not in page
     ]
     assert missing == []
+
+
+def test_long_names_are_not_remembered() -> None:
+    before = neutral._remembered.cache_info().misses
+    for number in range(10):
+        assert not neutral.is_harmless(b"x" * 300 + b"%d" % number, b"")
+    assert neutral._remembered.cache_info().misses == before

@@ -149,3 +149,10 @@ def test_the_slowest_of_several_policies_counts() -> None:
     )
     assert slowest([quick, slow, None, equal]) is slow
     assert slowest([None]) is None
+
+
+def test_a_policy_that_is_only_tried_out_never_stands_in_for_one_that_refuses() -> None:
+    refuses = policy(rate=schema.Rate(count=10, seconds=60), burst=10)
+    tried = policy(own_route="/login", rate=schema.Rate(count=5, seconds=60), burst=5, dry_run=True)
+    assert slowest([refuses, tried]) is refuses
+    assert slowest([tried, None]) is tried

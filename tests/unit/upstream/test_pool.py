@@ -16,8 +16,9 @@ from proxy.telemetry import counters
 from proxy.telemetry.counters import COUNTERS_SIZE, WorkerCounters
 from proxy.upstream import pool as pool_module
 from proxy.upstream.addresses import TargetKey
+from proxy.upstream.balancer import Target
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.pool import Pool, PoolContext
+from proxy.upstream.pool import Pool, PoolContext, drop_https_pools
 
 PATIENCE = 10.0
 KEEPALIVE = 4.0
@@ -305,3 +306,18 @@ async def test_labels_name_the_address() -> None:
 def test_timeouts_are_those_of_the_contract() -> None:
     assert Timeouts().keepalive_upstream == KEEPALIVE
     assert pool_module.FRESH == 1.0
+
+
+async def test_after_a_reload_https_is_connected_anew_under_the_ca_files_as_they_are(bench: Bench) -> None:
+    kept = await bench.connection()
+    bench.pool.give_back(kept)
+    targets = []
+    for scheme in ("http", "https"):
+        target = Target(TargetKey(scheme=scheme, host="app.test", port=1, address="127.0.0.1"))
+        target.pool = bench.pool
+        targets.append(target)
+    drop_https_pools(targets[:1])
+    assert (targets[0].pool, kept.is_usable) == (bench.pool, True)
+    drop_https_pools(targets)
+    assert [target.pool for target in targets] == [bench.pool, None]
+    await bench.all_closed()
