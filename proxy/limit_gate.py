@@ -12,12 +12,12 @@ Connections that are held back go on one after the other, so many a turn.
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from proxy import answers
 from proxy.clock import shared_clock
 from proxy.exchange import Downstream, Exchange
+from proxy.semantics.dates import date_line
 from proxy.snapshot import SiteRuntime
 from proxy.telemetry import counters, process_log
 from proxy.traffic.address import address_from_packed
@@ -142,7 +142,7 @@ class LimitGate:
         if second != self._second:
             self._second = second
             self._admitted = 0
-            self._date = b"Date: %s\r\n" % formatdate(second, usegmt=True).encode()
+            self._date = date_line(second)
 
     def _hold_back(self, downstream: Downstream) -> None:
         if not downstream.hold_back():

@@ -17,6 +17,7 @@ import asyncio
 import os
 import pickle
 import socket
+from abc import abstractmethod
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -119,8 +120,9 @@ class _Channel:
             except OSError:
                 self._lost()
 
+    @abstractmethod
     def _receive(self) -> None:
-        raise NotImplementedError
+        """Take one packet, or raise what the socket raises."""
 
 
 class SupervisorChannel(_Channel):

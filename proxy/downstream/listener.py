@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.deadlines import DeadlineWheel
@@ -11,6 +10,7 @@ from proxy.downstream.caller import Caller, Callers
 from proxy.exchange import Origin
 from proxy.http1.memo import FieldMemo
 from proxy.http1.request import RequestFields
+from proxy.semantics.dates import date_line
 from proxy.telemetry import counters
 from proxy.telemetry.counters import WorkerCounters
 from proxy.traffic.address import Address, parse_address
@@ -119,8 +119,6 @@ class Listener:
     __slots__ = (
         "_admitted",
         "_context",
-        "_date",
-        "_date_second",
         "counters",
         "draining",
         "loop",
@@ -147,8 +145,6 @@ class Listener:
         context.listeners.append(self)
         #: The TLS connections that are counted and whose handshake is not done, with what they count as.
         self._admitted: dict[asyncio.Transport, int | None] = {}
-        self._date_second = 0
-        self._date = b""
 
     # --- arrivals
 
@@ -261,11 +257,7 @@ class Listener:
 
     def date_line(self) -> bytes:
         """Return a Date field line for now (RFC 9110 section 6.6.1)."""
-        second = int(time.time())
-        if second != self._date_second:
-            self._date_second = second
-            self._date = b"Date: %s\r\n" % formatdate(second, usegmt=True).encode()
-        return self._date
+        return date_line(int(time.time()))
 
 
 def _address_of(transport: asyncio.Transport) -> Address:

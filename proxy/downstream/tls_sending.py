@@ -12,6 +12,7 @@ response and close_notify then leave in one write, and each write is a system ca
 """
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -222,6 +223,6 @@ class TlsSending(asyncio.Transport):
             self._app_paused = False
             self._app.resume_writing()
 
+    @abstractmethod
     def _break(self, error: TlsStreamError) -> None:
         """End a connection whose stream is broken."""
-        raise NotImplementedError

@@ -94,3 +94,9 @@ def format_http_date(seconds: int) -> bytes:
         moment.tm_min,
         moment.tm_sec,
     )
+
+
+@lru_cache(maxsize=2)
+def date_line(seconds: int) -> bytes:
+    """Return the Date field line of a moment (RFC 9110 section 6.6.1), the same object for the same second."""
+    return b"Date: %s\r\n" % format_http_date(seconds)

@@ -251,7 +251,7 @@ async def campaign(connections: int, folder: Path, port: int) -> Attack:
         attack = Attack(gate, connections)
         for name, options in MODES.items():
             cost = OCTETS_PER_READER if name == "slow reading" else OCTETS_PER_CLIENT
-            await attack.under(name, lambda options=options: attack.slowhttptest(options), cost)  # type: ignore[misc]
+            await attack.under(name, lambda options=options: attack.slowhttptest(options), cost)  # type: ignore[misc]  # its default is its type
         http, https = attack.http[1], attack.https[1]
         page = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
         await attack.under("silent", lambda: attack.hold(b"", http, 10.0), OCTETS_PER_CLIENT)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.semantics.dates import format_http_date, parse_http_date
+from proxy.semantics.dates import date_line, format_http_date, parse_http_date
 
 NOW = float(timegm((2026, 11, 22, 12, 0, 0)))
 EXAMPLE = timegm((1994, 11, 6, 8, 49, 37))
@@ -63,3 +63,9 @@ def test_what_is_written_is_read_back(seconds: int) -> None:
 @given(st.binary(max_size=40))
 def test_no_octets_make_the_parser_fail(value: bytes) -> None:
     parse_http_date(value, NOW)
+
+
+def test_the_date_line_of_one_second_is_one_object() -> None:
+    assert date_line(784111777) == b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+    assert date_line(784111777) is date_line(784111777)
+    assert date_line(784111778) != date_line(784111777)
