@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +25,14 @@ def test_every_package_of_a_lock_file_is_pinned_by_hash(name: str) -> None:
 def test_the_bill_of_materials_is_up_to_date() -> None:
     checked = subprocess.run([sys.executable, str(ROOT / "scripts" / "sbom.py"), "--check"], check=False)
     assert checked.returncode == 0
+
+
+def test_the_bill_of_materials_is_what_cyclonedx_asks_for() -> None:
+    text = (ROOT / "sbom.cdx.json").read_text()
+    check = JsonStrictValidator(SchemaVersion.V1_6).validate_str
+    assert list(check(text, all_errors=True) or ()) == []
+    # A validator that accepts anything would pass the line above as well.
+    assert check(text.replace('"SHA-256"', '"SHA-255"', 1)) is not None
 
 
 def test_the_bill_of_materials_names_every_package_with_its_hashes() -> None:
