@@ -12,7 +12,7 @@ import ctypes
 import gc
 import signal
 import socket
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import uvloop
 
@@ -31,6 +31,8 @@ _log = process_log.logger("worker")
 _DONE: Final = 0
 _FAILED: Final = 1
 _PR_SET_DUMPABLE: Final = 4
+#: Octets given back when there is no memory left: more than malloc takes from its heap, so that they are free at once.
+_RESERVE: Final = 512 * 1024
 
 
 class Worker:
@@ -47,11 +49,14 @@ class Worker:
         self._drain_timeout = Config().server.drain_timeout
         self._listening: dict[str, socket.socket] = {}
         self._drain: asyncio.Task[None] | None = None
+        self._reserve = bytearray(_RESERVE)
+        self._has_memory = True
         self._finished: asyncio.Future[int] = loop.create_future()
         self._channel = WorkerChannel(loop, end, self._take, self._orphaned)
 
     async def run(self) -> int:
         """Work until drained; return the exit status."""
+        self._loop.set_exception_handler(self._escaped)
         self._loop.add_signal_handler(signal.SIGTERM, self._leave)
         self._loop.add_signal_handler(signal.SIGINT, lambda: None)  # it is the supervisor that decides
         obeying = asyncio.create_task(self._obey())
@@ -190,6 +195,19 @@ class Worker:
     def _leave(self) -> None:
         self._channel.send(control.Leaving())
         self._begin_drain(None)
+
+    def _escaped(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what nobody caught, and leave if it says that there is no memory.
+
+        A callback that got none may have left its connection half done, with a client or a request that waits for
+        ever, and nobody can tell which: whatever it was ends with the process.
+        """
+        if isinstance(context.get("exception"), MemoryError) and self._has_memory:
+            self._reserve.clear()
+            self._leave()
+            self._has_memory = False  # not before: without memory even leaving may need a second try
+            _log.error("memory has run out: another worker takes over")
+        loop.default_exception_handler(context)
 
     def _orphaned(self, fault: str) -> None:
         _log.warning("the supervisor is gone: draining", extra=process_log.fields(fault=fault))

@@ -203,6 +203,19 @@ async def test_a_signal_of_its_own_makes_it_leave(worker: Supervised) -> None:
     assert await worker.exit_status() == 0
 
 
+async def test_without_memory_it_leaves_once(worker: Supervised) -> None:
+    worker.brief()
+    await worker.settled()
+    loop = asyncio.get_running_loop()
+    loop.call_exception_handler({"message": "a callback failed", "exception": ValueError()})
+    for _ in range(3):
+        loop.call_exception_handler({"message": "a callback failed", "exception": MemoryError()})
+    assert await worker.report() == control.Leaving()
+    worker.plane.finish.set()
+    assert await worker.exit_status() == 0
+    assert worker.reports.empty()
+
+
 async def test_a_socket_that_comes_while_draining_is_not_listened_on(worker: Supervised) -> None:
     worker.brief()
     worker.channel.send(control.Drain(3600.0))
