@@ -10,6 +10,8 @@ from starlette.routing import Route
 
 from proxy.admin.operations import Document
 from proxy.admin.problem import problem
+from proxy.config.errors import UnacceptableError
+from proxy.config.http_values import parse_purge_path
 
 _API: Final = "/api/v1"
 
@@ -43,9 +45,12 @@ def cache_routes(operations: CacheOperations) -> list[Route]:
     async def purge(request: Request) -> Response:
         site, prefix = request.query_params.get("site", ""), request.query_params.get("path", "")
         unknown = sorted(set(request.query_params) - {"site", "path"})
-        if unknown or (prefix and not prefix.startswith("/")):
-            detail = f'there is no parameter "{unknown[0]}"' if unknown else "path has to begin with /"
-            return problem(HTTPStatus.BAD_REQUEST, detail)
+        if unknown:
+            return problem(HTTPStatus.BAD_REQUEST, f'there is no parameter "{unknown[0]}"')
+        try:
+            prefix = parse_purge_path(prefix) if prefix else ""
+        except UnacceptableError as exc:
+            return problem(HTTPStatus.BAD_REQUEST, f'path is "{prefix}", {exc.advice}')
         outcome = await operations.purge(site, prefix)
         if not outcome.is_known:
             return problem(HTTPStatus.NOT_FOUND, outcome.fault)

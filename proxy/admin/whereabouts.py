@@ -17,6 +17,7 @@ from proxy.config.errors import UnacceptableError
 from proxy.config.interpolation import interpolate
 from proxy.config.schema import ListenAddress, Server, Tls, UnixAddress
 from proxy.config.stand_ins import with_stand_ins
+from proxy.config.texts import parse_secret
 
 _ADMIN_SOCKET = "unix:admin.sock"
 _LINE = re.compile(
@@ -38,7 +39,7 @@ def whereabouts(file: Path, environ: Mapping[str, str]) -> Whereabouts:
     """Find out where the instance that uses this file listens; never fails."""
     tables = _tables(file, environ)
     server, tls = _table(tables, "server"), _table(tables, "tls")
-    return Whereabouts(_admin(server, tls, file), _text(server, "admin_token", ""), _metrics(server))
+    return Whereabouts(_admin(server, tls, file), _token(server), _metrics(server))
 
 
 def _tables(file: Path, environ: Mapping[str, str]) -> Mapping[str, Any]:
@@ -82,6 +83,13 @@ def _admin(server: Mapping[str, Any], tls: Mapping[str, Any], file: Path) -> Lis
         return admin
     storage = _text(tls, "storage", Tls().storage)
     return UnixAddress(path=str(file.absolute().parent / storage / admin.path))
+
+
+def _token(server: Mapping[str, Any]) -> str:
+    try:
+        return parse_secret(server.get("admin_token", ""))
+    except UnacceptableError:
+        return ""
 
 
 def _metrics(server: Mapping[str, Any]) -> ListenAddress | None:

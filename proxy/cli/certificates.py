@@ -14,9 +14,7 @@ import click
 
 from proxy.admin.certificates_page import certificates_page, diagnosis_page
 from proxy.admin.client import NotRunningError
-from proxy.cli.instance import REFUSED, config_option, expect_ok, file_of, instance_of, json_option
-from proxy.config.errors import UnacceptableError
-from proxy.config.names import parse_domain
+from proxy.cli.instance import REFUSED, config_option, domain_of, expect_ok, file_of, instance_of, json_option
 from proxy.config.schema import Config
 
 _CERTIFICATE_PATIENCE: Final = 90.0  # seconds; an order takes a while
@@ -70,7 +68,7 @@ def diagnose(config: str | None, as_json: bool, domain: str) -> None:
 
     Works without a running instance, too.
     """
-    name = _domain(domain)
+    name = domain_of(domain)
     found: Mapping[str, Any]
     try:
         answer = instance_of(config, _CERTIFICATE_PATIENCE).request("GET", _certificate(name, "diagnosis"))
@@ -101,7 +99,7 @@ def files_can_be_served(config: Config) -> bool:
 
 
 def _change_certificate(config: str | None, name: str, verb: str, as_json: bool) -> None:
-    name = _domain(name)
+    name = domain_of(name)
     answer = instance_of(config, _CERTIFICATE_PATIENCE).request("POST", _certificate(name, verb))
     expect_ok(answer)
     if as_json:
@@ -114,14 +112,6 @@ def _change_certificate(config: str | None, name: str, verb: str, as_json: bool)
 
 def _certificate(name: str, verb: str) -> str:
     return f"/api/v1/certificates/{quote(name, safe='')}/{verb}"
-
-
-def _domain(name: str) -> str:
-    """Return a domain as the configuration has it, whichever way it is typed."""
-    try:
-        return parse_domain(name)
-    except UnacceptableError as exc:
-        raise click.UsageError(f'"{name}" is not a domain: {exc}') from exc
 
 
 def _diagnosed_alone(config: str | None, name: str) -> Mapping[str, Any]:

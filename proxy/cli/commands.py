@@ -10,6 +10,7 @@ import ssl
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Final, NoReturn
@@ -26,6 +27,7 @@ from proxy.cli.import_command import import_
 from proxy.cli.instance import (
     REFUSED,
     config_option,
+    domain_of,
     expect_ok,
     file_of,
     instance_of,
@@ -33,7 +35,8 @@ from proxy.cli.instance import (
     lines_of,
     monitor_of,
 )
-from proxy.config.errors import ConfigError
+from proxy.config.errors import ConfigError, UnacceptableError
+from proxy.config.http_values import parse_purge_path
 from proxy.errors import ForegateError
 
 _DONE: Final = 0
@@ -170,9 +173,11 @@ def _upgraded(instance: Instance, before: object) -> dict[str, object]:
     """Wait until the new program serves with its own workers."""
     deadline = time.monotonic() + _UPGRADE_PATIENCE
     while time.monotonic() < deadline:
-        status = instance.request("GET", "/api/v1/status").body
-        if status["upgrades"] != before and not status["upgrading"]:
-            return status
+        # The former program answers nobody any more as it makes way; who has connected just then is cut off.
+        with suppress(AnswerError):
+            status = instance.request("GET", "/api/v1/status").body
+            if status["upgrades"] != before and not status["upgrading"]:
+                return status
         time.sleep(_UPGRADE_LOOK)
     raise AnswerError(f"the new program did not serve within {_UPGRADE_PATIENCE:.0f} seconds; see its log")
 
@@ -182,7 +187,10 @@ def _upgraded(instance: Instance, before: object) -> dict[str, object]:
 @json_option
 @click.option("--watch", is_flag=True, help="Repeat every 2 seconds until Ctrl-C.")
 def status(config: str | None, as_json: bool, watch: bool) -> None:
-    """Show workers, listeners, traffic and the last reload."""
+    """Show how the running instance does.
+
+    Traffic, listeners, workers, upstreams, certificates, limited clients and the last reload.
+    """
     instance = instance_of(config)
     while True:
         answer = instance.request("GET", "/api/v1/status")
@@ -216,9 +224,12 @@ def health(config: str | None) -> None:
 @click.option("--path", "prefix", default="", metavar="PREFIX", help="Only paths that begin so.")
 def purge(config: str | None, site: str, prefix: str) -> None:
     """Make void what the cache keeps, in all workers at once."""
-    if prefix and not prefix.startswith("/"):
-        raise click.UsageError(f'a path begins with "/", not "{prefix}"')
-    query = urlencode({name: value for name, value in (("site", site), ("path", prefix)) if value})
+    try:
+        prefix = parse_purge_path(prefix) if prefix else ""
+    except UnacceptableError as exc:
+        raise click.UsageError(f'--path is "{prefix}", {exc.advice}') from exc
+    named = (("site", site and domain_of(site)), ("path", prefix))
+    query = urlencode({name: value for name, value in named if value})
     expect_ok(instance_of(config).request("POST", f"/api/v1/purge?{query}"))
     click.echo(
         f"purged: {site or 'all sites'}, {f'paths that begin with {prefix}' if prefix else 'all paths'}"

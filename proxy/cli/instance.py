@@ -9,6 +9,8 @@ import click
 
 from proxy.admin.client import Answer, AnswerError, Instance
 from proxy.admin.whereabouts import whereabouts
+from proxy.config.errors import UnacceptableError
+from proxy.config.names import parse_domain
 from proxy.config.places import find_config
 
 REFUSED: Final = 1  # exit status
@@ -51,6 +53,14 @@ def expect_ok(answer: Answer) -> None:
     """Raise AnswerError unless an instance did what it was asked."""
     if answer.status != HTTPStatus.OK:
         raise AnswerError(answer.detail)
+
+
+def domain_of(typed: str) -> str:
+    """Return a domain as the configuration has it, whichever way it is typed."""
+    try:
+        return parse_domain(typed)
+    except UnacceptableError as exc:
+        raise click.UsageError(f'"{typed}" is not a domain: {exc.advice}') from exc
 
 
 def lines_of(answer: Answer, key: str) -> list[str]:

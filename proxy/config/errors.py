@@ -69,3 +69,8 @@ class UnacceptableError(ValueError):
         super().__init__(expected)
         self.expected = expected
         self.hint = hint
+
+    @property
+    def advice(self) -> str:
+        """Say both in one phrase."""
+        return f"expected {self.expected}; {self.hint}" if self.hint else f"expected {self.expected}"

@@ -3,12 +3,14 @@
 import re
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
+from urllib.parse import quote
 
 from proxy.config.errors import UnacceptableError
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _FIELD_VALUE: Final = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 _PATH: Final = re.compile(r"/[!$&'()*+,\-./0-9:;=@A-Z_a-z~%]*")  # RFC 3986 section 3.3
+_STANDS_IN_A_TARGET: Final = "".join(map(chr, range(0x21, 0x7F)))
 _ENCODED: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]")
 _UPGRADE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
@@ -59,6 +61,15 @@ def parse_path(value: object) -> str:
     if normal != value:
         raise UnacceptableError("a path in its normal form", f'did you mean "{normal}"?')
     return value
+
+
+def parse_purge_path(value: str) -> str:
+    """Return the beginning of a path in the form in which requests carry it, whichever way it is typed."""
+    if not value.startswith("/"):
+        raise UnacceptableError("a path with a leading slash")
+    if value.endswith("*"):
+        raise UnacceptableError("the beginning of a path", f'did you mean "{value.rstrip("*")}"?')
+    return quote(value, safe=_STANDS_IN_A_TARGET, errors="surrogateescape")
 
 
 def parse_probe(value: object) -> str:

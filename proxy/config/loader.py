@@ -28,7 +28,6 @@ from proxy.config.schema import Config, Network
 from proxy.config.stand_ins import with_stand_ins
 from proxy.config.subject import Subject
 from proxy.config.syntax import read_document
-from proxy.config.unbuilt import unbuilt_keys
 from proxy.config.validation import validate
 
 _RULES: Final = (*server_rules.RULES, *tls_rules.RULES, *site_rules.RULES)
@@ -83,8 +82,6 @@ class _Examination:
         self.subject = Subject(self._draft, resolve(self._draft.document, folder))
         self._faults = [self._fault(finding) for finding in (*unreadable, *faulty)]
         self._faults += self._translated(finding for rule in _RULES for finding in rule(self.subject))
-        missing = unbuilt_keys(self.subject.config, lambda: self._lines)
-        self._faults += [self._fault(finding) for finding in missing]
 
     def refuse(self, further: Iterable[Finding | Fault]) -> None:
         """Raise ConfigError if anything was found, here or by a further check."""

@@ -27,13 +27,13 @@ def find_config(argument: str | None, environ: Mapping[str, str], cwd: Path) -> 
     named = argument or environ.get(_VARIABLE)
     if named:
         path = cwd / named
-        if path.exists():
+        if _may_be_there(path):
             return path
         source = "-c" if argument else f"${_VARIABLE}"
         raise _unreadable(str(path), "nothing there", f"the file that {source} names", _meant(path))
     places = [cwd / place for place in _USUAL_PLACES]
     for place in places:
-        if place.exists():
+        if _may_be_there(place):
             return place
     looked = " and ".join(str(place) for place in places)
     hint = f"name one with -c FILE or ${_VARIABLE}; {SMALLEST_FILE}"
@@ -46,16 +46,28 @@ def read_source(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(LARGEST_FILE + 1)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise _unreadable(path, reason, "a file that can be read", _cure(path, error)) from error
+        raise _not_read(path, error) from error
+
+
+def _may_be_there(path: Path) -> bool:
+    """Tell whether there is something at a path. Raises ConfigError where the system does not even tell that."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _not_read(str(path), error) from error
+    return True
 
 
 def _meant(path: Path) -> str:
     """Guess which file was meant by one that is not there; else say how to begin one."""
     try:
         there = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".toml"]
+    except FileNotFoundError:
+        return f"there is no folder {path.parent}"
     except OSError:
-        return f"there is no folder {path.parent}" if not path.parent.exists() else ""
+        return ""
     near = get_close_matches(path.name, there, n=1)
     return f"did you mean {path.with_name(near[0])}?" if near else SMALLEST_FILE
 
@@ -67,6 +79,11 @@ def _cure(path: str, error: OSError) -> str:
         case errno.EACCES:
             return f"this is user {os.geteuid()}: let that user read it and pass through the folders above it"
     return ""
+
+
+def _not_read(path: str, error: OSError) -> ConfigError:
+    reason = (error.strerror or str(error)).lower()
+    return _unreadable(path, reason, "a file that can be read", _cure(path, error))
 
 
 def _unreadable(path: str, found: str, expected: str, hint: str = "") -> ConfigError:

@@ -218,7 +218,7 @@ class CacheTable(Table):
     """The output cache, for GET and HEAD."""
 
     ttl: kinds.Duration = key('How long an answer is served; `"0s"` to switch the cache off.', "10s")
-    size: Annotated[int, kinds.size(64 * 1024, 1024**4)] = key(
+    size: Annotated[int, kinds.size(256 * 1024, 64 * 1024**3)] = key(
         "The memory for all answers, shared by all workers.", "256MB"
     )
     object_size: Annotated[int, kinds.size(1, 1024**3)] = key("The largest answer that is kept.", "4MB")

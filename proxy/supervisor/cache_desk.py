@@ -7,6 +7,8 @@ from typing import Final
 
 from proxy.admin.cache import PurgeOutcome
 from proxy.admin.operations import Document
+from proxy.config.errors import UnacceptableError
+from proxy.config.names import parse_domain
 from proxy.supervisor.shared_regions import SharedRegions
 from proxy.supervisor.snapshot import InUse
 from proxy.telemetry import counters, process_log
@@ -71,7 +73,10 @@ class CacheDesk:
         return all(one.store.invalidations.purge(name, path) for one in used if one is not None)
 
     def _name_of(self, domain: str) -> str | None:
-        wanted = domain.lower().removesuffix(".")
+        try:
+            wanted = parse_domain(domain)
+        except UnacceptableError:
+            return None
         return next((site.name for site in self._in_use.config.sites if wanted in site.domains), None)
 
     def _unknown(self, domain: str) -> str:

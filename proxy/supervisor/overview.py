@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from proxy import __version__
 from proxy.admin.operations import Document
 from proxy.supervisor import privileges
+from proxy.supervisor.moments import moment
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.processes import cpu_seconds, resident_bytes
 from proxy.supervisor.rates import Rate
@@ -78,14 +79,14 @@ class Overview:
             "pid": os.getpid(),
             "state": state,
             "user": privileges.current_user(),
-            "started": _moment(self._started),
+            "started": moment(self._started),
             "upgrades": self._upgrades,
             "upgrading": self._pool.has_predecessors,
             "uptime_seconds": round(time.time() - self._started, 1),
             "configuration": {
                 "file": str(self._reloader.file.path),
                 "generation": self._in_use.generation,
-                "loaded": _moment(self._in_use.since),
+                "loaded": moment(self._in_use.since),
                 "last_reload_faults": list(self._reloader.last_faults),
             },
             "listeners": [
@@ -156,14 +157,10 @@ def _described(worker: WorkerProcess) -> Document:
         "slot": worker.slot,
         "pid": worker.pid,
         "state": worker.state.value,
-        "started": _moment(worker.started),
+        "started": moment(worker.started),
         "connections": worker.connections,
         "resident_bytes": resident_bytes(worker.pid),
     }
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def upstream_documents(messages: Sequence[UpstreamMessage]) -> Sequence[Document]:

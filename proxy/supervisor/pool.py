@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from proxy.control.channel import PackedCommand
-from proxy.control.messages import Command, MostLimited
+from proxy.control.messages import Command, MostLimited, ReopenLogs
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.handover import HeldWorker
 from proxy.supervisor.heartbeat import RunningTime
@@ -31,10 +31,6 @@ SUCCESSION = 30.0  # seconds after an upgrade in which the former workers wait f
 LEAVING_TIME = 8.0  # seconds for a worker to drain that got a SIGTERM of its own
 
 
-def _ignore(*_told: object) -> None:
-    """Take no interest."""
-
-
 class WorkerPool:
     """Keep the slots filled.
 
@@ -49,8 +45,8 @@ class WorkerPool:
         briefing: Callable[[], Briefing],
         on_hopeless: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
-        on_certificate: Callable[[WorkerProcess, CertificateReport], None] = _ignore,
-        on_limited: Callable[[WorkerProcess, MostLimited], None] = _ignore,
+        on_certificate: Callable[[WorkerProcess, CertificateReport], None] = lambda *_: None,
+        on_limited: Callable[[WorkerProcess, MostLimited], None] = lambda *_: None,
         *,
         register: WorkerRegister,
     ) -> None:
@@ -128,6 +124,11 @@ class WorkerPool:
         """Tell every worker that holds a slot."""
         for worker in self._slots.values():
             worker.send(command)
+
+    def reopen_logs(self) -> None:
+        """Let all workers open their log files anew, those too that only finish what they have."""
+        for worker in (*self._slots.values(), *self.lingering):
+            worker.send(ReopenLogs())
 
     def tell(self, command: Command | PackedCommand) -> None:
         """Tell every worker that holds a slot, after all else that it was told so."""

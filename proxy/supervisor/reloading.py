@@ -190,7 +190,7 @@ class Reloader:
             if former is None:
                 unbound.append(endpoint)
             else:
-                reused.append(Listener(endpoint, former.socket.dup()))
+                reused.append(Listener(endpoint, former.socket.dup(), lent=former.lent))
         try:
             return (*reused, *open_all(unbound))
         except ListenError:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 
+from proxy.errors import ForegateError
 from proxy.supervisor.errors import StartError
 from proxy.supervisor.handover import HANDOVER, TRIAL, read
 from proxy.supervisor.processes import open_standard_descriptors, worker_command
@@ -30,7 +31,13 @@ def run(file: ConfigFile, command: tuple[str, ...] = worker_command()) -> None:
     started = start(file) if held is None else resume(file, read(held))
 
     async def supervise() -> str:
-        return await Supervisor(file, started, command).run()
+        try:
+            supervisor = Supervisor(file, started, command)
+        except ForegateError:
+            for listener in started.listeners:
+                listener.close()
+            raise
+        return await supervisor.run()
 
     with asyncio.Runner() as runner:
         fault = runner.run(supervise())

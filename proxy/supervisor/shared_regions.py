@@ -80,8 +80,9 @@ class SharedRegions:
         try:
             made = create_cache(size, _largest_object(config))
             return CacheRegion(made, Store(made, derived_key(self.secret, b"cache")), size)
-        except (ValueError, OSError) as exc:
-            raise StartError(f'there is no memory for [cache] size = "{format_size(size)}": {exc}') from exc
+        except OSError as exc:
+            fault = f'there is no memory for [cache] size = "{format_size(size)}": {exc.strerror}'
+            raise StartError(fault) from exc
 
     def fits_cache(self, config: Config) -> bool:
         """Tell whether the cache has the size that a configuration wants, in as few parts as its answers need."""

@@ -14,7 +14,6 @@ from proxy.admin.certificates import certificate_routes
 from proxy.admin.operations import Document, ReloadOutcome
 from proxy.config.diff import redacted
 from proxy.config.schema import Config
-from proxy.control.messages import ReopenLogs
 from proxy.supervisor.admin_servers import AdminServers
 from proxy.supervisor.cache_desk import CacheDesk
 from proxy.supervisor.cache_move import CacheMove
@@ -62,6 +61,7 @@ class Supervisor:
         self._children = Children(self._loop)
         config = started.loaded.config
         held = started.held
+        probing = probing_of(os.environ)  # what may be refused comes before what uses up the saved limits
         self._saved_limits = SavedLimitsFile(Path(config.tls.storage))
         self._regions = SharedRegions(config, self._saved_limits.restored_table, held)
         self._ledger = CounterLedger(held.ledger if held else None)
@@ -76,7 +76,7 @@ class Supervisor:
             on_limited=lambda worker, report: self._clients.told(worker, report),
             register=self._regions,
         )
-        self._certificates = Certificates(self._pool, probing_of(os.environ))
+        self._certificates = Certificates(self._pool, probing)
         self._desk = CertificateDesk(self._certificates)
         self._cache = CacheDesk(self._regions, self._in_use, self._ledger.totals)
         self._service = ServiceManager(os.environ)
@@ -180,7 +180,7 @@ class Supervisor:
             self._loop.add_signal_handler(number, self._terminate)
         reload = partial(self._reloader.hang_up, lambda: self._spawn(self.reload("SIGHUP")))
         self._loop.add_signal_handler(signal.SIGHUP, reload)
-        self._loop.add_signal_handler(signal.SIGUSR1, lambda: self._pool.broadcast(ReopenLogs()))
+        self._loop.add_signal_handler(signal.SIGUSR1, self._pool.reopen_logs)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
 
     def _terminate(self) -> None:

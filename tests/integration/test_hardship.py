@@ -170,6 +170,7 @@ def test_memory_that_is_not_to_be_had_at_the_start_is_named(start_foregate: Star
     gate = start_foregate(text, command=under("ulimit -v 2000000;"))
     assert gate.wait_exit() == 1
     assert gate.unstructured[-1].startswith('foregate: there is no memory for [cache] size = "8GB": ')
+    assert not (gate.storage / "admin.sock").exists()
 
 
 @pytest.mark.parametrize("closing", ["exec >&- <&-;", "exec >/dev/full;"])

@@ -46,7 +46,8 @@ async def test_figures(operator: Any) -> None:
     [
         ("", ("", "")),
         ("?site=a.test", ("a.test", "")),
-        ("?path=/b%20c/", ("", "/b c/")),
+        ("?path=/b%20c/%C3%A4", ("", "/b%20c/%C3%A4")),
+        ("?path=/b%2520c%3Fd", ("", "/b%20c?d")),
         ("?site=a.test&path=/", ("a.test", "/")),
     ],
 )
@@ -55,7 +56,7 @@ async def test_purges(operator: Any, cache: Cache, query: str, purged: tuple[str
     assert cache.purged == [purged]
 
 
-@pytest.mark.parametrize("query", ["?path=b", "?sites=a.test", "?site=a.test&prefix=/"])
+@pytest.mark.parametrize("query", ["?path=b", "?path=/b/*", "?sites=a.test", "?site=a.test&prefix=/"])
 async def test_a_purge_that_is_not_understood_purges_nothing(operator: Any, cache: Cache, query: str) -> None:
     assert (await ask(operator, "POST", f"/api/v1/purge{query}")).status == 400
     assert cache.purged == []

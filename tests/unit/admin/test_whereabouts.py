@@ -45,6 +45,7 @@ def test_other_faults_do_not_matter(tmp_path: Path) -> None:
 def test_faults_in_the_keys_themselves_count_as_defaults(tmp_path: Path) -> None:
     text = '[server]\nadmin = "nowhere"\nmetrics = 5\nadmin_token = 7\n[tls]\nstorage = []'
     assert found(tmp_path, text) == found(tmp_path, "")
+    assert found(tmp_path, '[server]\nadmin_token = "of two\\nlines"') == found(tmp_path, "")
     assert found(tmp_path, "server = 1\ntls = []") == found(tmp_path, "")
 
 

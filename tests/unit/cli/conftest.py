@@ -1,4 +1,4 @@
-"""The command line in this process, with its output, and an instance that gives one answer."""
+"""The command line in this process, with its output, and an instance that gives the answers that it is to give."""
 
 import json
 import socket
@@ -12,7 +12,8 @@ from proxy.cli import main
 
 GOOD = '[[site]]\ndomains = ["a.example.com"]\nupstream = "http://127.0.0.1:3000"\n[server]\nmetrics = "127.0.0.1:1"\n'
 Run = Callable[..., tuple[int, str, str]]
-AnswerOnce = Callable[[int, object], list[bytes]]
+Reply = tuple[int, object]
+AnswerOnce = Callable[..., list[bytes]]
 
 
 @pytest.fixture
@@ -39,23 +40,25 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def instance(file: Path) -> Iterator[AnswerOnce]:
-    """Return a function that lets the admin socket give one answer and returns what it will be asked."""
+    """Return a function that lets the admin socket give one answer and returns what it will be asked.
+
+    Further answers may follow, each on a connection of its own; None closes one without an answer.
+    """
     (file.parent / "ssl_data").mkdir()
     threads: list[threading.Thread] = []
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(file.parent / "ssl_data" / "admin.sock"))
         listening.listen()
 
-        def answer(status: int, document: object) -> list[bytes]:
+        def answer(status: int, document: object, *further: Reply | None) -> list[bytes]:
             request: list[bytes] = []
-            content = json.dumps(document)
-            head = f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(content)}\r\n\r\n"
 
             def serve() -> None:
-                accepted, _ = listening.accept()
-                with accepted:
-                    request.append(accepted.recv(65536))
-                    accepted.sendall((head + content).encode())
+                for reply in ((status, document), *further):
+                    accepted, _ = listening.accept()
+                    with accepted:
+                        request.append(accepted.recv(65536))
+                        accepted.sendall(_written(reply))
 
             threads.append(threading.Thread(target=serve))
             threads[-1].start()
@@ -64,3 +67,10 @@ def instance(file: Path) -> Iterator[AnswerOnce]:
         yield answer
         for thread in threads:
             thread.join(10)
+
+
+def _written(reply: Reply | None) -> bytes:
+    if reply is None:
+        return b""
+    content = json.dumps(reply[1])
+    return f"HTTP/1.1 {reply[0]} Whatever\r\nContent-Length: {len(content)}\r\n\r\n{content}".encode()

@@ -173,6 +173,63 @@ def test_reload_with_nobody_there_still_says_what_is_wrong_with_the_file(run: Ru
     assert "workers" in err
 
 
+def test_an_upgrade_is_waited_for_though_the_former_program_cuts_a_question_off(
+    run: Run, instance: AnswerOnce
+) -> None:
+    before, after = {"version": "1", "upgrades": 4}, {"version": "2", "upgrades": 5, "pid": 7}
+    instance(
+        200,
+        before,
+        (202, {"upgrades": 4}),
+        None,
+        (200, {**after, "upgrading": True}),
+        (200, {**after, "upgrading": False}),
+    )
+    assert run("upgrade") == (0, "1 -> 2, process 7\n", "")
+
+
+def test_an_upgrade_that_is_refused_says_why(run: Run, instance: AnswerOnce) -> None:
+    instance(200, {"version": "1"}, (409, {"detail": "it is of no use"}))
+    assert run("upgrade") == (1, "", "foregate: it is of no use\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked", "said"),
+    [
+        ((), "", "all sites, all paths"),
+        (("--site", "B\u00fccher.test."), "site=xn--bcher-kva.test", "B\u00fccher.test., all paths"),
+        (("--path", "/a%20b"), "path=%2Fa%2520b", "all sites, paths that begin with /a%20b"),
+        (
+            ("--path", "/a \udcff\u00e4"),
+            "path=%2Fa%2520%25FF%25C3%25A4",
+            "all sites, paths that begin with /a%20%FF%C3%A4",
+        ),
+    ],
+)
+def test_a_purge_is_asked_for_in_the_form_of_requests(
+    run: Run, instance: AnswerOnce, typed: tuple[str, ...], asked: str, said: str
+) -> None:
+    request = instance(200, {})
+    assert run("purge", *typed) == (0, f"purged: {said}\n", "")
+    assert request[0].startswith(f"POST /api/v1/purge?{asked} ".encode())
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (("--path", "blog/"), "expected a path with a leading slash"),
+        (("--path", "/blog/*"), 'did you mean "/blog/"?'),
+        (("--site", "a b"), '"a b" is not a domain: expected a domain name'),
+    ],
+)
+def test_a_purge_that_could_void_nothing_is_a_usage_error(
+    run: Run, file: Path, typed: tuple[str, ...], hint: str
+) -> None:
+    status, out, err = run("purge", *typed)
+    assert (status, out) == (2, "")
+    assert hint in err
+
+
 def test_health_asks_the_admin_socket_where_there_are_no_metrics(
     run: Run, file: Path, instance: AnswerOnce
 ) -> None:

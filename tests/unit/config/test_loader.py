@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from proxy.caching.layout import LARGEST, SMALLEST, region_size
 from proxy.config.errors import ConfigError, Fault
 from proxy.config.loader import load, parse
+from proxy.config.quantities import format_size
+from proxy.config.schema import Cache
 from proxy.config.site_tables import Document, RouteTable, UpstreamTable
 from proxy.config.unknown_keys import table_class
 
@@ -260,6 +263,19 @@ def test_load_says_why_a_file_cannot_be_read(name: str, said: str, tmp_path: Pat
 def test_load_does_not_read_a_file_without_end() -> None:
     with pytest.raises(ConfigError, match="is this the right file"):
         load("/dev/zero", {})
+
+
+def test_every_size_of_the_cache_that_is_valid_can_be_had() -> None:
+    for size in (SMALLEST, LARGEST):
+        assert region_size(parsed_cache(size).size) > 0
+    for size in (SMALLEST // 2, LARGEST * 2):
+        with pytest.raises(ConfigError, match="a size between"):
+            parsed_cache(size)
+
+
+def parsed_cache(size: int) -> Cache:
+    source = f'[cache]\nsize = "{format_size(size)}"\n{SITE}'
+    return parse(source.encode(), path="proxy.toml", environ={}).cache
 
 
 def test_the_documented_file_is_valid() -> None:

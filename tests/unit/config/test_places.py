@@ -33,6 +33,17 @@ def test_a_named_file_that_is_not_there_is_not_replaced_by_another(tmp_path: Pat
         find_config(None, {"FOREGATE_CONFIG": "gone.toml"}, tmp_path)
 
 
+def test_a_name_that_the_system_does_not_look_up_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="found file name too long, expected a file that can be read"):
+        find_config("a" * 5000, {}, tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match="loop: found too many levels of symbolic links"):
+        find_config("loop", {}, tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="found nothing there"):
+        find_config("file/proxy.toml", {}, tmp_path)
+
+
 def test_without_any_file_all_places_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "proxy.config.places._USUAL_PLACES", ("proxy.toml", str(tmp_path / "etc" / "proxy.toml"))

@@ -1,11 +1,14 @@
 """The cache's way to other memory, as the workers hear of it."""
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
 
+from proxy.caching.store import CacheDescriptors, create_cache
 from proxy.config.schema import Cache, Config, Route, Site, Tls
 from proxy.control.messages import Command, LeaveOtherCache, OpenCacheBeside, SwapCaches
 from proxy.supervisor.cache_move import CacheMove
@@ -75,9 +78,23 @@ def test_larger_answers_need_larger_parts(pool: NotedPool) -> None:
     made.close()
 
 
+@pytest.fixture
+def without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no cache of 3 MB be had."""
+
+    def create(size: int, largest_object: int) -> CacheDescriptors:
+        if size == 3 * MEGABYTE:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return create_cache(size, largest_object)
+
+    monkeypatch.setattr("proxy.supervisor.shared_regions.create_cache", create)
+
+
+@pytest.mark.usefixtures("without_memory")
 def test_memory_that_is_not_to_be_had_is_a_reason_to_refuse(pool: NotedPool) -> None:
-    with pytest.raises(StartError, match=r"no memory for \[cache\] size"):
-        move_of(pool).prepare(replace(config_of(MEGABYTE), cache=Cache(size=1 << 40)))
+    with pytest.raises(StartError) as caught:
+        move_of(pool).prepare(config_of(3 * MEGABYTE))
+    assert str(caught.value) == 'there is no memory for [cache] size = "3MB": Cannot allocate memory'
 
 
 async def test_what_waited_for_the_workers_of_a_former_program_happens_later(pool: NotedPool) -> None:
@@ -93,11 +110,12 @@ async def test_what_waited_for_the_workers_of_a_former_program_happens_later(poo
     assert len(pool.steps) == 3
 
 
+@pytest.mark.usefixtures("without_memory")
 async def test_memory_that_is_missing_is_said_once_for_a_size(
     pool: NotedPool, caplog: pytest.LogCaptureFixture
 ) -> None:
     move = move_of(pool)
-    missing = replace(config_of(MEGABYTE), cache=Cache(size=1 << 40))
+    missing = config_of(3 * MEGABYTE)
     for _ in range(3):
         await move.catch_up(missing)
     assert [record.message for record in caplog.records] == ["the cache keeps its size"]

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.config.schema import Config
 from proxy.control.channel import pack
-from proxy.control.messages import Configure, SwapCaches
+from proxy.control.messages import Command, Configure, ReopenLogs, SwapCaches
 from proxy.supervisor.heartbeat import INTERVAL
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.processes import Children, Exit
@@ -224,6 +224,19 @@ async def test_a_drained_worker_leaves_its_slot_at_once_and_is_killed_after_its_
     await ticking.until(lambda: ticking.pool.exits[ExitReason.DRAINED] == 1)
     assert ticking.pool.lingering == []
     assert ticking.pool.serving == 1
+
+
+async def test_all_open_their_logs_anew_those_too_that_only_finish_what_they_have(
+    ticking: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticking.use("serve", 2)
+    await ticking.serving(2)
+    ticking.pool.resize(1, linger=60.0)
+    told: list[Command] = []
+    for worker in (*ticking.pool.workers, *ticking.pool.lingering):
+        monkeypatch.setattr(worker, "send", told.append)
+    ticking.pool.reopen_logs()
+    assert told == [ReopenLogs(), ReopenLogs()]
 
 
 async def test_what_an_ended_worker_used_is_kept(ticking: Ticking) -> None:

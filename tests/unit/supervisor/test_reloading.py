@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from proxy.supervisor.cache_move import CacheMove
-from proxy.supervisor.listeners import endpoints, open_all
+from proxy.supervisor.listeners import Listener, Purpose, endpoints, open_all
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.reloading import Reloader
 from proxy.supervisor.service_manager import ServiceManager
@@ -45,6 +46,12 @@ class Pool:
         self.given.append(generation)
         fault, self.fault = self.fault, ""
         return fault
+
+    def listen(self, _listener: Listener) -> None:
+        """Accept on it."""
+
+    def broadcast(self, _command: object) -> None:
+        """Be told."""
 
 
 class Move:
@@ -161,6 +168,17 @@ async def test_a_list_that_a_worker_cannot_use_is_taken_back(instance: Instance)
     await instance.poll()
     assert instance.reloader.last_faults == ("a worker cannot use it: no memory",)
     assert instance.denied(ALICE)
+
+
+async def test_a_socket_that_was_lent_is_still_lent_when_it_changes_its_purpose(instance: Instance) -> None:
+    (http,) = (one for one in instance.listeners if one.endpoint.purpose is Purpose.HTTP)
+    instance.in_use.listeners[http.endpoint] = replace(http, lent=True)
+    before, after = 'http = ["127.0.0.1:0"]\nhttps = []', 'http = []\nhttps = ["127.0.0.1:0"]'
+    instance.file.path.write_text(instance.file.path.read_text().replace(before, after))
+    assert (await instance.reloader.reload("signal")).accepted
+    (https,) = (one for one in instance.in_use.listeners.values() if one.endpoint.purpose is Purpose.HTTPS)
+    instance.listeners = (*instance.listeners, https)
+    assert (https.lent, https.port) == (True, http.port)
 
 
 async def test_reloads_come_one_after_the_other(instance: Instance) -> None:
