@@ -12,8 +12,9 @@ from proxy.cache_answers import misses, passes, send_entry
 from proxy.cache_waiter import Waiter
 from proxy.cache_waits import Waits
 from proxy.caching.front import Entry, Freshness, Front, freshness_of
+from proxy.caching.identity import Identity, identify
 from proxy.caching.invalidation import Invalidations
-from proxy.caching.key import Identity, Pairs, identify
+from proxy.caching.key import Pairs
 from proxy.caching.marks import UpstreamState
 from proxy.caching.outcomes import Outcome, Reason
 from proxy.caching.store import Found, Store

@@ -213,11 +213,11 @@ class Snapshot:
     def site(self, fields: RequestFields) -> SiteRuntime | None:
         """Return the site of a request, by its Host; without Host the site for any host."""
         try:
-            return fields.derived[self]  # type: ignore[return-value]  # under such a key there is nothing else
+            return fields.shared[self]  # type: ignore[return-value]  # under such a key there is nothing else
         except KeyError:
             host = fields.host
             site = self._any if host is None else self._by_host.get(fields.host_name, self._any)
-            fields.derived[self] = site
+            fields.shared[self] = site
             return site
 
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from enum import Enum
 from typing import Final
 
-from proxy.caching.key import Identity
+from proxy.caching.identity import Identity
 from proxy.caching.outcomes import Forward, Outcome, forwarded_lines, hit_lines
 from proxy.caching.record import SECOND, Stored
 from proxy.caching.rendering import Shaped, prefix_of, shape

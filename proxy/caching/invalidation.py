@@ -24,7 +24,8 @@ import threading
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.caching.key import Identity, digest_of
+from proxy.caching.identity import Identity
+from proxy.caching.key import digest_of
 from proxy.caching.layout import GENERATION, PURGE_COUNT, PURGE_WORDS, PURGES, Layout
 from proxy.caching.record import Stamp
 from proxy.shared_memory import SharedMemory, StripedLock

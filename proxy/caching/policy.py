@@ -10,7 +10,8 @@ from typing import Final
 
 from proxy.caching.cache_control import LARGEST_DELTA, CacheControl, parse_cache_control, parse_delta
 from proxy.caching.conditional import field_values, single_value
-from proxy.caching.key import Identity, KeyRules, Pairs
+from proxy.caching.identity import Identity
+from proxy.caching.key import KeyRules, Pairs
 from proxy.caching.outcomes import Reason
 from proxy.caching.vary import vary_names
 from proxy.config.schema import Cache

@@ -7,7 +7,7 @@ prefix is status line, field lines and Content-Length, ready for the lines of th
 from typing import Final, NamedTuple
 
 from proxy.caching.conditional import field_values, if_range_holds, is_not_modified
-from proxy.caching.key import Identity
+from proxy.caching.identity import Identity
 from proxy.caching.outcomes import Reason
 from proxy.caching.ranges import RangeVerdict, select_range
 from proxy.caching.record import Stored

@@ -9,8 +9,9 @@ from hashlib import blake2b
 from typing import Final, NamedTuple, Self
 
 from proxy.caching.claims import Claims
+from proxy.caching.identity import Identity
 from proxy.caching.invalidation import Invalidations
-from proxy.caching.key import KEY_SIZE, Identity, cache_key
+from proxy.caching.key import KEY_SIZE, cache_key
 from proxy.caching.layout import KIND, LAYOUT_VERSION, MAX_STRIPES, STRIPES, plan, region_size, stripes_for
 from proxy.caching.marks import Marks
 from proxy.caching.policy import Verdict

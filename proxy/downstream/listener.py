@@ -8,8 +8,7 @@ from proxy.deadlines import DeadlineWheel
 from proxy.downstream.admission import ConnectionBounds, LongestIdle
 from proxy.downstream.caller import Caller, Callers
 from proxy.exchange import Origin
-from proxy.http1.memo import FieldMemo
-from proxy.http1.request import RequestFields
+from proxy.http1.memo import RequestMemo
 from proxy.semantics.dates import date_line
 from proxy.telemetry import counters
 from proxy.telemetry.counters import WorkerCounters
@@ -79,10 +78,7 @@ class DownstreamContext:
         self.connections: dict[ClientConnection, None] = {}
         self.longest_idle: LongestIdle[ClientConnection] = LongestIdle()
         #: Parsed field sections by minor version: what is valid in one may not be in the other.
-        self.request_memo: tuple[FieldMemo[RequestFields], FieldMemo[RequestFields]] = (
-            FieldMemo(),
-            FieldMemo(),
-        )
+        self.request_memo = (RequestMemo(0), RequestMemo(1))
 
     def drain(self) -> None:
         """Let every connection end after its current request, or its next one."""

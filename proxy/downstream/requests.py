@@ -99,9 +99,7 @@ class RequestReader(ContentReader):
         if len(section) > snapshot.max_head_size:
             wording = f"the header section is larger than {snapshot.max_head_size} bytes"
             raise MessageError("head-too-large", wording, 431)
-        fields = parse_request_fields(section, minor, snapshot.max_fields)
-        self._listener.request_memo[minor].put(section, fields)
-        return fields
+        return self._listener.request_memo[minor].parse(section, snapshot.max_fields)
 
     def _uncommon_request(self, data: bytes) -> bytes:
         """Begin a request with empty lines before it, a target in another form, or no right to exist."""

@@ -49,6 +49,7 @@ STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + VALU
 
 FIELD_SECTION: Final = re.compile(rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*+")
 FIELD_LINES: Final = re.compile(rb"(" + TOKEN + rb"):[ \t]*+(" + VALUE + rb")\r\n")
+FIELD_VALUE: Final = re.compile(VALUE)
 
 #: uri-host [":" port] (RFC 9110 section 7.2, RFC 3986 section 3.2.2); userinfo is not part of it.
 HOST: Final = re.compile(_AUTHORITY)

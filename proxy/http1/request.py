@@ -40,6 +40,10 @@ class RequestFields:
     #: Derived forms kept by their users under a key of their own, never holding anything of one request or
     #: one client.
     derived: dict[Hashable, object] = field(default_factory=dict, repr=False, compare=False)
+    #: The same for forms that depend neither on Cookie nor on the size: one dictionary for all of one `common`.
+    shared: dict[Hashable, object] = field(default_factory=dict, repr=False, compare=False)
+    #: What this section has in common with other clients'; None where it was read by itself.
+    common: "CommonFields | None" = field(default=None, repr=False, compare=False)
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of the field with this lower-case name."""
@@ -56,6 +60,40 @@ class RequestFields:
     def has_content(self) -> bool:
         """Say whether the framing announces content (RFC 9112 section 6)."""
         return self.chunked or self.content_length > 0
+
+
+class CommonFields:
+    """A field section but for the value of its only Cookie line, in which the sections of many clients differ.
+
+    ``fields`` is the section with an empty value in its place, line number ``cookie_at``.
+    """
+
+    __slots__ = ("_after", "_before", "cookie_at", "fields")
+
+    def __init__(self, fields: RequestFields, cookie_at: int) -> None:
+        self.fields = fields
+        self.cookie_at = cookie_at
+        self._before = fields.lines[:cookie_at]
+        self._after = fields.lines[cookie_at + 1 :]
+
+    def with_cookie(self, value: bytes, size: int) -> RequestFields:
+        """Return the fields of a section of ``size`` octets with this value, which the grammar has admitted."""
+        same = self.fields
+        return RequestFields(
+            lines=(*self._before, (b"cookie", b"Cookie", value), *self._after),
+            host=same.host,
+            content_length=same.content_length,
+            chunked=same.chunked,
+            connection=same.connection,
+            expects_continue=same.expects_continue,
+            upgrade=same.upgrade,
+            persists=same.persists,
+            content_type=same.content_type,
+            host_name=same.host_name,
+            size=size,
+            shared=same.shared,
+            common=self,
+        )
 
 
 def split_lines(section: bytes, max_fields: int) -> tuple[FieldLine, ...]:

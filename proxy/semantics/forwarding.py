@@ -102,6 +102,22 @@ def came_through(lines: Iterable[FieldLine], pseudonym: bytes) -> bool:
     )
 
 
+def kept_lines(
+    lines: Iterable[FieldLine], nominated: frozenset[bytes], edits: RequestEdits, *, trusted: bool
+) -> bytes:
+    """Return those of a request's field lines that are sent on, in order; what each becomes depends on it alone."""
+    # A list, not a generator, and a remembered answer for each name: this runs for every field of every new section.
+    return b"".join(
+        [
+            b"%s: %s\r\n" % (name, value)
+            for lower, name, value in lines
+            if (_known_kept if len(lower) <= _LONGEST_KNOWN else _is_kept_by_name)(lower, trusted)
+            and not (nominated and _is_nominated(lower, nominated))
+            and lower.replace(b"_", b"-") not in edits.replaced
+        ]
+    )
+
+
 def prepare_request(
     lines: Iterable[FieldLine],
     nominated: frozenset[bytes],
@@ -121,16 +137,7 @@ def prepare_request(
     """
     lines = list(lines)
     told = {lower: value for lower, _, value in lines if lower in _KEPT_FROM_TRUSTED} if trusted else {}
-    # A list, not a generator, and a remembered answer for each name: this runs for every field of every new section.
-    kept = b"".join(
-        [
-            b"%s: %s\r\n" % (name, value)
-            for lower, name, value in lines
-            if (_known_kept if len(lower) <= _LONGEST_KNOWN else _is_kept_by_name)(lower, trusted)
-            and not (nominated and _is_nominated(lower, nominated))
-            and lower.replace(b"_", b"-") not in edits.replaced
-        ]
-    )
+    kept = kept_lines(lines, nominated, edits, trusted=trusted)
     via = [value for lower, _, value in lines if lower == b"via"]
     ours = {
         b"x-forwarded-proto": told.get(b"x-forwarded-proto", scheme),

@@ -84,7 +84,7 @@ class AccessLog:
         return text
 
     def _texts(self, fields: RequestFields) -> _FieldTexts:
-        texts = fields.derived.get(_KEY)
+        texts = fields.shared.get(_KEY)
         if not isinstance(texts, _FieldTexts):
             referer = fields.get(b"referer") or b""
             agent = _bounded((fields.get(b"user-agent") or b"")[:_LONGEST_AGENT], _LONGEST_AGENT)
@@ -93,7 +93,7 @@ class AccessLog:
             host = _bounded((fields.host or b"")[:_LONGEST_HOST], _LONGEST_HOST)
             tail = f',"host":{host},"user_agent":{agent},"referer":{told}}}'
             texts = _FieldTexts(tail, agent, told)
-            fields.derived[_KEY] = texts
+            fields.shared[_KEY] = texts
         return texts
 
     def _without_secrets(self, value: bytes) -> str:

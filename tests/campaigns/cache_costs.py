@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.caching.front import Front
-from proxy.caching.key import Identity, cache_key, identify
+from proxy.caching.identity import Identity, identify
+from proxy.caching.key import cache_key
 from proxy.caching.store import Fetched, Store
 from tests.fakes.cache import BASE, RULES, SECRET, SITE, START, fetched, stamp_of, verdict_of
 

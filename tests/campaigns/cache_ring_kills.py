@@ -25,7 +25,8 @@ from typing import Final
 
 from proxy.caching.claims import Claim
 from proxy.caching.front import Freshness, Front, freshness_of
-from proxy.caching.key import Identity, compile_rules, identify, key_base
+from proxy.caching.identity import Identity, identify
+from proxy.caching.key import compile_rules, key_base
 from proxy.caching.layout import SMALLEST
 from proxy.caching.policy import Verdict
 from proxy.caching.record import SECOND

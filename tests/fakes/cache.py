@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from proxy.caching.key import Identity, KeyRules, compile_rules, identify, key_base
+from proxy.caching.identity import Identity, identify
+from proxy.caching.key import KeyRules, compile_rules, key_base
 from proxy.caching.policy import Verdict, judge
 from proxy.caching.record import SECOND, Stamp
 from proxy.caching.store import Fetched, Store

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from proxy.caching.key import identify
+from proxy.caching.identity import identify
 from proxy.errors import GatewayError, UpstreamResetError
 from proxy.exchange import Exchange, Origin
 from proxy.http1.request import parse_request_fields
@@ -142,7 +142,8 @@ class Client:
         plan: RequestPlan = cast(
             RequestPlan, SimpleNamespace(head=SimpleNamespace(chain=b""), for_fill=lambda _rules: plan)
         )
-        cached = CachePlan(BASE, identity, RULES)
+        has_range = parsed.get(b"range") is not None
+        cached = CachePlan(BASE, identity, RULES, has_content=False, has_range=has_range)
         if not world.gate.answers(exchange, world.route, plan, cached):
             Forward(world, exchange)
         return exchange

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.cache_gate import CacheGate
 from proxy.caching.claims import Claim
-from proxy.caching.key import identify
+from proxy.caching.identity import identify
 from proxy.caching.record import SECOND
 from proxy.caching.store import Store
 from proxy.config.schema import Cache, Timeouts

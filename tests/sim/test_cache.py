@@ -14,7 +14,8 @@ import pytest
 
 from proxy.caching.collapse import Flight, Flights, Join, Phase, Wake
 from proxy.caching.front import Freshness, Front, freshness_of
-from proxy.caching.key import Identity, Pairs, identify
+from proxy.caching.identity import Identity, identify
+from proxy.caching.key import Pairs
 from proxy.caching.layout import SMALLEST
 from proxy.caching.policy import Verdict, judge
 from proxy.caching.record import SECOND, Stamp

@@ -4,14 +4,18 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.caching.key import compile_rules
 from proxy.caching.outcomes import Reason
 from proxy.config.schema import Cache, Limits
 from proxy.exchange import Origin
+from proxy.http1.memo import RequestMemo
 from proxy.http1.request import parse_request_fields
 from proxy.plans import RequestPlan, make_plan
 from proxy.semantics.forwarding import request_edits
+from tests.fakes.sections import GOOD_SECTIONS
 
 ORIGIN = Origin(b"http", 80, trusted=False)
 ROUTE = cast(
@@ -74,3 +78,53 @@ def test_a_head_is_made_once_and_only_when_wanted() -> None:
 )
 def test_who_came_through_us_is_known_without_a_head(via: bytes, expected: bool) -> None:
     assert plan_of(b"Via: " + via + b"\r\n").via_us is expected
+
+
+# --- plans of sections that differ in their Cookie alone
+
+
+class Route:
+    def __init__(self, **attributes: object) -> None:
+        vars(self).update(attributes)
+
+
+def route_with(**changes: object) -> Any:
+    return Route(**{**vars(ROUTE), **changes})
+
+
+ROUTES = (
+    route_with(),
+    route_with(request_edits=request_edits([("X-Api-Key", ""), ("X-New", "1")]), own_host=True),
+    route_with(request_edits=request_edits([("cookie", "ours=1")])),
+    route_with(cache_rules=None, limits=Limits(head_size=90, fields=3, body=1)),
+    route_with(cache_rules=compile_rules(Cache(credentials="bypass"), bytes(32))),
+)
+
+
+def facts(plan: RequestPlan) -> tuple[object, ...]:
+    filling = plan.for_fill(ROUTE.cache_rules)
+    told: tuple[object, ...] = (plan.refusal, plan.via_us, plan.upgrade_lines, plan.make_head())
+    told = (*told, filling.make_head(), filling is plan)
+    cached = plan.cache
+    if cached is not None:
+        identity = cached.identity
+        told = (*told, cached.base, cached.bypass, cached.has_range, identity.digest, identity.bypass)
+    return told
+
+
+@given(
+    sections=st.lists(GOOD_SECTIONS, min_size=1, max_size=3),
+    route=st.sampled_from(ROUTES),
+    trusted=st.booleans(),
+)
+def test_a_plan_is_the_same_however_its_section_was_read(
+    sections: list[bytes], route: Any, trusted: bool
+) -> None:
+    origin, memo = Origin(b"https", 443, trusted=trusted), RequestMemo(1)
+    for section in sections:
+        for cookie in (b"Cookie: ", b"Cookie: z=1; ", b"Cookie: _ga=2; "):
+            whole = parse_request_fields(section.replace(b"Cookie: ", cookie), 1, 100)
+            parts = memo.parse(section.replace(b"Cookie: ", cookie), 100)
+            assert parts.common is not None
+            expected = facts(make_plan(route, whole, origin, b"foregate"))
+            assert facts(make_plan(route, parts, origin, b"foregate")) == expected

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.caching.front import Entry, Freshness, Front, freshness_of
-from proxy.caching.key import Identity
+from proxy.caching.identity import Identity
 from proxy.caching.outcomes import Reason
 from proxy.caching.record import SECOND
 from proxy.caching.store import Store

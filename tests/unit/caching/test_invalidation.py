@@ -2,8 +2,8 @@
 
 import pytest
 
+from proxy.caching.identity import Identity
 from proxy.caching.invalidation import Invalidations
-from proxy.caching.key import Identity
 from proxy.caching.layout import PURGES
 from proxy.caching.record import Stamp
 from proxy.caching.store import Store

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.caching.identity import identify
 from proxy.caching.key import (
     KeyRules,
     Pairs,
@@ -13,7 +14,6 @@ from proxy.caching.key import (
     compile_rules,
     digest_of,
     fill_value,
-    identify,
     kept_cookies,
     key_base,
 )

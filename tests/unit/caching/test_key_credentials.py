@@ -4,16 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from proxy.caching.key import (
-    MAX_CREDENTIALS,
-    Identity,
-    Pairs,
-    admission,
-    compile_rules,
-    identify,
-    is_unsafe,
-    rules_for_writes,
-)
+from proxy.caching.identity import MAX_CREDENTIALS, Identity, identify
+from proxy.caching.key import Pairs, admission, compile_rules, is_unsafe, rules_for_writes
 from proxy.caching.outcomes import Reason
 from proxy.config.schema import Cache
 from tests.fakes.cache import RULES, SECRET

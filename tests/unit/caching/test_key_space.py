@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.caching.key import compile_rules, identify, key_space
+from proxy.caching.identity import identify
+from proxy.caching.key import compile_rules, key_space
 from proxy.caching.outcomes import Reason
 from proxy.config.schema import Cache, Limits, Route, Upstream
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.caching.key import Pairs, compile_rules, identify
+from proxy.caching.identity import identify
+from proxy.caching.key import Pairs, compile_rules
 from proxy.caching.outcomes import Reason
 from proxy.caching.policy import PASS_SECONDS, PASS_SECONDS_AFTER_ERROR, Verdict, judge
 from proxy.config.schema import Cache

@@ -232,6 +232,6 @@ def test_texts_are_made_once_for_a_field_section() -> None:
     log = AccessLog(sink, combined=False, redact_query=SECRETS)
     for _ in range(2):
         log.write(exchange, Facts(), ID, 0.0)
-    (texts,) = [value for key, value in exchange.fields.derived.items() if key == "access-log"]
+    (texts,) = [value for key, value in exchange.fields.shared.items() if key == "access-log"]
     log.write(exchange, Facts(), ID, 0.0)
-    assert exchange.fields.derived["access-log"] is texts
+    assert exchange.fields.shared["access-log"] is texts
