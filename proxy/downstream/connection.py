@@ -40,6 +40,7 @@ class ClientConnection(ResponseWriter):
         "origin",
         "peer",
     )
+    _caller: Caller  # from connection_made() on
 
     def __init__(self, listener: "Listener", source: Address | None = None) -> None:
         """``source`` is the client's address where a PROXY protocol header named it."""
@@ -49,7 +50,6 @@ class ClientConnection(ResponseWriter):
         self.counted_as: int | None = None
         self.is_reserved = False  # one of the few places that are kept free for ACME challenges
         self.origin = listener.untrusted
-        self._caller: Caller = cast("Caller", None)
         self._server_name: bytes | None = None
         self._held = False
 

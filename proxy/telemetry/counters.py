@@ -29,7 +29,7 @@ STATUS_CODES: Final = (
 STATUS_LABELS: Final = (*map(str, STATUS_CODES), "other")
 
 # Upper bounds in seconds; a last bucket takes what is longer than all of them.
-DURATION_BOUNDS: Final = (
+DURATION_BOUNDS: Final[tuple[float, ...]] = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
