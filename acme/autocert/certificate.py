@@ -20,6 +20,13 @@ from autocert.renewal import Lifetime
 KIND: Final = "certificate"
 LOCAL: Final = "local"
 _LONGEST_CHAIN = 10
+#: What the library raises for extensions that a certificate has not, or has in a form that it does not read.
+_NOT_READ: Final = (
+    ValueError,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +82,7 @@ class Certificate:
 def _ari_id(leaf: x509.Certificate) -> str:
     try:
         extension = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
-    except (x509.ExtensionNotFound, ValueError):
+    except _NOT_READ:
         return ""
     key_identifier = extension.value.key_identifier or b""
     # The serial number as the DER INTEGER has it: a zero octet first where the top bit is set.
@@ -160,20 +167,21 @@ def _parsed_chain(chain_pem: bytes) -> list[x509.Certificate]:
 
 
 def _check_key(leaf: x509.Certificate, key_pem: bytes) -> None:
+    public = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     try:
-        key = serialization.load_pem_private_key(key_pem, None)
+        ours = serialization.load_pem_private_key(key_pem, None).public_key().public_bytes(*public)
+        certified = leaf.public_key().public_bytes(*public)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
         raise WrongCertificateError("the key cannot be read") from exc
-    public = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    if key.public_key().public_bytes(*public) != leaf.public_key().public_bytes(*public):
+    if ours != certified:
         raise WrongCertificateError("the key is not the certificate's")
 
 
 def subject_names(leaf: x509.Certificate | x509.CertificateSigningRequest) -> tuple[str, ...]:
-    """Return the host names and addresses that a certificate is, or shall be, for."""
+    """Return the host names and addresses that a certificate is, or shall be, for; () where they cannot be read."""
     try:
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
+    except _NOT_READ:
         return ()
     hosts = (name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
     addresses = (str(name) for name in extension.value.get_values_for_type(x509.IPAddress))

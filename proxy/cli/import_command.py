@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from proxy.config.errors import UnacceptableError
 from proxy.errors import ForegateError
 
 if TYPE_CHECKING:
@@ -61,12 +62,14 @@ def import_(
     file = Path(output).absolute() if output else None
     if file is not None:
         _may_write(file, yes)
+    _require_upstream(upstream)
     # Imported here: the other commands need none of it.
     from proxy.importing.repair import make_valid
-    from proxy.importing.sources import STANDARD_INPUT, read_source
+    from proxy.importing.sources import AUTO_SSL, STANDARD_INPUT, read_source
     from proxy.importing.toml_text import proxy_toml, summary
 
-    standard_input = sys.stdin.buffer.read(_LARGEST_INPUT) if STANDARD_INPUT in paths else b""
+    is_piped = source == AUTO_SSL and STANDARD_INPUT in paths
+    standard_input = sys.stdin.buffer.read(_LARGEST_INPUT) if is_piped else b""
     draft = read_source(source, paths, upstream=upstream, environ=os.environ, standard_input=standard_input)
     folder = _storage(storage, file)
     if storage and folder is not None:
@@ -89,6 +92,15 @@ def import_(
         )
 
 
+def _require_upstream(url: str) -> None:
+    from proxy.config.addresses import parse_upstream
+
+    try:
+        parse_upstream(url)
+    except UnacceptableError as exc:
+        raise click.UsageError(f'--upstream is "{url}", {exc.advice}') from exc
+
+
 def _holds_values(draft: "Draft") -> bool:
     """Tell whether there are values, keys to apps perhaps, for fields in requests."""
     tables = (table for site in draft.sites for table in (site, *site.get("route", ())))
@@ -106,10 +118,13 @@ def _storage(named: str | None, file: Path | None) -> Path | None:
 
 def _may_write(file: Path, yes: bool) -> None:
     """Raise unless the file can be written, and the user wants it if there is one already."""
-    if not file.parent.is_dir():
-        raise ImportAbortedError(f"cannot write {file}: there is no folder {file.parent}")
-    if yes or not file.exists():
-        return
+    try:
+        if not file.parent.is_dir():
+            raise ImportAbortedError(f"cannot write {file}: there is no folder {file.parent}")
+        if yes or not file.exists():
+            return
+    except OSError as exc:
+        raise _cannot_write(file, exc) from exc
     if not sys.stdin.isatty():
         raise ImportAbortedError(f"{file} exists; say --yes to overwrite it, or name another file")
     click.confirm(f"{file} exists; overwrite it?", abort=True)
@@ -146,4 +161,8 @@ def _write(file: Path, text: str) -> None:
             os.unlink(temporary)
             raise
     except OSError as exc:
-        raise ImportAbortedError(f"cannot write {file}: {(exc.strerror or str(exc)).lower()}") from exc
+        raise _cannot_write(file, exc) from exc
+
+
+def _cannot_write(file: Path, exc: OSError) -> ImportAbortedError:
+    return ImportAbortedError(f"cannot write {file}: {(exc.strerror or str(exc)).lower()}")

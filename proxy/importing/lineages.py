@@ -18,50 +18,13 @@ _SHORT_NAMES: Final = {url: name for name, url in LETSENCRYPT_DIRECTORIES.items(
 # Parameters of a renewal that say where certbot keeps what, or how it proves a name: that is Foregate's now.
 _OURS: Final = frozenset(
     (
-        *(
-            "version",
-            "archive_dir",
-            "cert",
-            "privkey",
-            "chain",
-            "fullchain",
-            "renew_before_expiry",
-            "account",
-        ),
-        *(
-            "authenticator",
-            "installer",
-            "webroot_path",
-            "server",
-            "key_type",
-            "rsa_key_size",
-            "elliptic_curve",
-        ),
-        *(
-            "http01_port",
-            "http01_address",
-            "config_dir",
-            "work_dir",
-            "logs_dir",
-            "pref_challs",
-            "allow_subset_of_names",
-        ),
-        *(
-            "domains",
-            "key_path",
-            "cert_path",
-            "chain_path",
-            "fullchain_path",
-            "autorenew",
-            "strict_permissions",
-        ),
-        *(
-            "reuse_key",
-            "rsa-key-size",
-            "register_unsafely_without_email",
-            "tls_sni_01_port",
-            "renew_by_default",
-        ),
+        *("version", "archive_dir", "cert", "privkey", "chain"),
+        *("fullchain", "renew_before_expiry", "account", "authenticator", "installer"),
+        *("webroot_path", "server", "key_type", "rsa_key_size", "elliptic_curve"),
+        *("http01_port", "http01_address", "config_dir", "work_dir", "logs_dir"),
+        *("pref_challs", "allow_subset_of_names", "domains", "key_path", "cert_path"),
+        *("chain_path", "fullchain_path", "autorenew", "strict_permissions", "reuse_key"),
+        *("rsa-key-size", "register_unsafely_without_email", "tls_sni_01_port", "renew_by_default"),
     )
 )
 
@@ -92,6 +55,9 @@ def read_lineage(root: Path, name: str, draft: Draft) -> Lineage | None:
         names = subject_names(x509.load_pem_x509_certificates(chain)[0])
     except (OSError, ValueError, IndexError) as exc:
         draft.notes.left_out(str(folder), "certificate", f"{exc}; a new one is ordered instead")
+        return None
+    if not names:
+        draft.notes.left_out(str(folder), "certificate", "no name in it can be read")
         return None
     found = FoundCertificate(place=str(folder), chain_pem=chain, key_pem=key, directory=directory)
     if found not in draft.certificates:

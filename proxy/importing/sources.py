@@ -14,7 +14,7 @@ from proxy.importing.nginx.reader import read_nginx
 from proxy.importing.small_files import read_small
 
 STANDARD_INPUT: Final = "-"
-SOURCES: Final = ("nginx", "nginx-auto-ssl", "certbot")
+AUTO_SSL: Final = "nginx-auto-ssl"
 # KEY=VALUE, as in `env` and in env files; with a dash or a colon, as in compose files.
 _ASSIGNMENT: Final = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 _IN_COMPOSE: Final = re.compile(rf"-?\s*[\"']?({'|'.join(KNOWN)})[\"']?\s*[:=]\s*(.*)")
@@ -35,8 +35,9 @@ def read_source(
     draft = Draft()
     files = [Path(path) for path in paths if path != STANDARD_INPUT]
     for file in files:
-        if not file.exists():
-            raise ImportRefusedError(f"{file}: there is nothing of this name")
+        _require(file)
+    if STANDARD_INPUT in paths and source != AUTO_SSL:
+        raise ImportRefusedError(f"{STANDARD_INPUT}: standard input is for the environment of {AUTO_SSL}")
     match source:
         case "nginx":
             read_nginx(files, draft)
@@ -46,6 +47,15 @@ def read_source(
             texts = [standard_input] if STANDARD_INPUT in paths else []
             _read_auto_ssl(files, texts, draft, upstream, environ)
     return draft
+
+
+def _require(file: Path) -> None:
+    try:
+        file.stat()
+    except FileNotFoundError as exc:
+        raise ImportRefusedError(f"{file}: there is nothing of this name") from exc
+    except OSError as exc:
+        raise ImportRefusedError(f"{file}: {(exc.strerror or str(exc)).lower()}") from exc
 
 
 def _read_auto_ssl(

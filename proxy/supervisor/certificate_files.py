@@ -246,10 +246,13 @@ def _read(path: str) -> bytes:
 
 
 def _subject_names(leaf: x509.Certificate) -> tuple[str, ...]:
-    """Return the names that browsers look at: a common name alone has not counted for years."""
+    """Return the names that browsers look at: a common name alone has not counted for years.
+
+    Nothing where the library cannot read them, which is for browsers to judge.
+    """
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return ()
     hosts = (name.lower() for name in names.get_values_for_type(x509.DNSName))
     return (*hosts, *map(str, names.get_values_for_type(x509.IPAddress)))

@@ -18,6 +18,10 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _ROOT_COMMON_NAME = "Test CA"
 
 
+#: Names that the library does not read: an x400Address, an address of three octets, a host in no ASCII.
+ODD_NAMES = (b"\x30\x02\xa3\x00", b"\x30\x05\x87\x03\x01\x02\x03", b"\x30\x04\x82\x02\xff\xfe")
+
+
 class PemPair(NamedTuple):
     """A certificate and its private key."""
 
@@ -68,6 +72,14 @@ class Authority:
                 (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
             ],
         )
+        return PemPair(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
+
+    def odd_pair(self, names: bytes) -> PemPair:
+        """Issue a certificate whose subjectAltName (RFC 5280 section 4.2.1.6) holds these octets of DER."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        oid = x509.SubjectAlternativeName.oid
+        odd = x509.UnrecognizedExtension(oid, names)
+        certificate = self._sign(_name("odd"), key.public_key(), [(odd, False)])
         return PemPair(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
 
     def client_context(self) -> ssl.SSLContext:

@@ -1,6 +1,7 @@
 """What makes a certificate usable, and how it is written and read."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -8,6 +9,7 @@ from cryptography import x509
 from autocert import certificate, envelope, keys
 from autocert.certificate import Certificate, checked
 from autocert.errors import WrongCertificateError
+from tests.fakes.certificates import ODD_NAMES, Authority
 from tests.fakes.root_ca import TestCa
 
 NOW = 1_800_000_000.0
@@ -93,6 +95,12 @@ def test_a_chain_that_does_not_hang_together_is_refused() -> None:
 def test_missing_names_are_refused() -> None:
     key, chain = CA.issue(["a.example.com"])
     assert "b.example.com" in refused(key, chain, ("a.example.com", "b.example.com"))
+
+
+@pytest.mark.parametrize("names", ODD_NAMES)
+def test_names_that_cannot_be_read_are_none(tmp_path: Path, names: bytes) -> None:
+    pair = Authority(tmp_path).odd_pair(names)
+    assert refused(pair.key, pair.chain) == "it is not for a.example.com"
 
 
 def test_junk_is_refused() -> None:

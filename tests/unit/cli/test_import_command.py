@@ -46,6 +46,24 @@ def test_to_a_file_that_is_never_overwritten_unasked(run: Run, nginx: str, tmp_p
     assert "http://other" in (tmp_path / "new.toml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("nginx", "a" * 5000), 1, "a: file name too long\n"),
+        (("nginx", "gone.conf"), 1, "foregate: gone.conf: there is nothing of this name\n"),
+        (("nginx", "nginx.conf", "-o", "a" * 5000), 1, "a: file name too long\n"),
+        (("nginx", "-"), 1, "foregate: -: standard input is for the environment of nginx-auto-ssl\n"),
+        (("certbot", ".", "--upstream", "app:3000"), 2, 'did you mean "http://app:3000"?\n'),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_told(
+    run: Run, nginx: str, words: tuple[str, ...], status: int, said: str
+) -> None:
+    ended, out, err = run("import", *words)
+    assert (ended, out) == (status, "")
+    assert err.endswith(said)
+
+
 @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 130)])
 def test_asking(
     run: Run, nginx: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, status: int

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from proxy.importing.certbot import read_certbot
 from proxy.importing.draft import Draft, Outcome
 from proxy.importing.errors import ImportRefusedError
-from tests.fakes.certificates import Authority
+from tests.fakes.certificates import ODD_NAMES, Authority
 
 RENEWAL = """# renew_before_expiry = 30 days
 version = 2.1.0
@@ -53,6 +53,15 @@ def _imported(root: Path) -> Draft:
     draft = Draft()
     read_certbot([root], draft, "http://app:3000")
     return draft
+
+
+def test_a_lineage_without_names_is_told(tmp_path: Path) -> None:
+    lineage(tmp_path, "a.example.com", "a.example.com")
+    odd = Authority(tmp_path).odd_pair(ODD_NAMES[0])
+    for kind, content in (("fullchain", odd.chain), ("privkey", odd.key)):
+        (tmp_path / "live" / "a.example.com" / f"{kind}.pem").write_bytes(content)
+    notes = [str(note) for note in _imported(tmp_path).notes.of(Outcome.LEFT_OUT)]
+    assert f"{tmp_path}/live/a.example.com: certificate: no name in it can be read" in notes
 
 
 def test_a_site_for_each_lineage(tmp_path: Path) -> None:

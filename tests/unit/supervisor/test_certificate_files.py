@@ -17,7 +17,7 @@ from proxy.supervisor.certificate_files import (
 )
 from proxy.supervisor.certificate_problems import CertificateProblem
 from proxy.supervisor.certificate_wishes import FilePair
-from tests.fakes.certificates import encrypted_key
+from tests.fakes.certificates import ODD_NAMES, Authority, encrypted_key
 from tests.fakes.root_ca import TestCa
 
 NOW = 1_800_000_000.0
@@ -229,6 +229,17 @@ def test_which_names_a_certificate_is_for(world: World) -> None:
     others = ("b.test", "x.y.b.test", "x.a.test", "192.0.2.2")
     assert load_pair(world.pair).lacks(others) == others
     assert ipaddress.ip_address("2001:db8::1").compressed in load_pair(world.pair).names
+
+
+@pytest.mark.parametrize("names", ODD_NAMES)
+def test_a_certificate_whose_names_cannot_be_read_is_served_with_a_warning(
+    world: World, tmp_path: Path, names: bytes
+) -> None:
+    pair = Authority(tmp_path).odd_pair(names)
+    world.write(pair.chain, pair.key)
+    world.follow()
+    assert [one.names for one in world.served] == [()]
+    assert world.reasons == ["file-names"]
 
 
 def test_a_file_of_monstrous_size_is_not_read(world: World) -> None:
