@@ -43,8 +43,8 @@ class Limits:
 
 
 # Let's Encrypt allows 300 orders / 3 h, 50 certificates a registered domain and 5 an exact set / 7 d,
-# 5 failures a name / h, 10 accounts / 3 h. We stay a tenth, at least one, below: what is ordered by hand has
-# room too.
+# 5 failures a name / h, 10 accounts / 3 h. We stay a tenth, at least one, below, since what is ordered by hand needs
+# room too; and of accounts one is enough.
 LETS_ENCRYPT: Final = Limits(
     orders=Limit(270, 3 * HOUR),
     certificates=Limit(45, WEEK),

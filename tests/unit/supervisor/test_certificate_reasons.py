@@ -19,3 +19,11 @@ def test_every_reason_is_listed() -> None:
     }
     assert len(ours) >= 6
     assert sorted(listed) == sorted({kind.value for kind in Kind} | ours)
+
+
+def test_no_alert_is_raised_for_a_warning_or_for_what_was_asked_for() -> None:
+    page = (ROOT / "docs" / "certificates.md").read_text()
+    alerts = (ROOT / "examples" / "prometheus" / "alerts.yml").read_text()
+    warnings = re.findall(r"^\| `([a-z-]+)` \| a warning:", page, re.MULTILINE)
+    (excepted,) = re.findall(r'last_problem\{reason!~"([a-z|-]+)"\}', alerts)
+    assert excepted.split("|") == sorted((*warnings, "challenges-passed-through"))
