@@ -40,8 +40,8 @@ def own_command() -> tuple[str, ...]:
 async def trial(children: Children, handover: Handover, command: Sequence[str]) -> str:
     """Let the new program try itself out; return "", or why it cannot take over."""
     document, errors = write(handover), os.memfd_create("foregate-trial", os.MFD_CLOEXEC)
-    # Nothing else: who had the listening sockets and the workers' channels, too, would keep both alive if we are killed.
-    # A descriptor that is copied onto itself stays open over exec.
+    # Nothing else: whoever had the listening sockets and the workers' channels, too, would keep both alive if we are
+    # killed. A descriptor that is copied onto itself stays open over exec.
     places = [(os.POSIX_SPAWN_DUP2, one, one) for one in (document, errors)]
     places += [(os.POSIX_SPAWN_DUP2, errors, 2), (os.POSIX_SPAWN_DUP2, errors, 1)]
     ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
