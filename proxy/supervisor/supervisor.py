@@ -62,8 +62,8 @@ class Supervisor:
         config = started.loaded.config
         held = started.held
         probing = probing_of(os.environ)  # what may be refused comes before what uses up the saved limits
-        self._saved_limits = SavedLimitsFile(Path(config.tls.storage))
-        self._regions = SharedRegions(config, self._saved_limits.restored_table, held)
+        saved_limits = SavedLimitsFile(Path(config.tls.storage))
+        self._regions = SharedRegions(config, saved_limits.restored_table, held)
         self._ledger = CounterLedger(held.ledger if held else None)
         self._in_use = InUse(started.loaded, started.listeners, self._ledger, held.generation if held else 0)
         self._pool = WorkerPool(
@@ -243,7 +243,7 @@ class Supervisor:
         for listener in self._in_use.listeners.values():
             listener.close()
         self._children.close()
-        self._saved_limits.save(self._regions.limiter)
+        SavedLimitsFile(Path(self._in_use.config.tls.storage)).save(self._regions.limiter)
         self._regions.close()
         _log.info("ended")
 

@@ -31,8 +31,9 @@ def test_a_client_stays_limited_over_a_reload_killed_workers_and_a_restart_and_i
         try:
             assert statuses(gate, ALICE, 5) == [200, 200, 200, 429, 429]
             assert statuses(gate, BOB, 2) == [200, 200]
-            gate.file.write_text(gate.file.read_text() + "\n# changed\n")
+            gate.file.write_text(gate.file.read_text().replace('storage = "storage"', 'storage = "moved"'))
             assert gate.admin("POST", "/api/v1/reload")[0] == 200
+            gate.storage = tmp_path / "moved"
             assert statuses(gate, ALICE) == [429]
             for pid in gate.worker_pids():
                 os.kill(pid, signal.SIGKILL)
@@ -44,6 +45,7 @@ def test_a_client_stays_limited_over_a_reload_killed_workers_and_a_restart_and_i
             assert saved["buckets"] >= 2
         finally:
             gate.close()
+        (tmp_path / "moved" / "limits.saved").rename(tmp_path / "storage" / "limits.saved")
         again = start(tmp_path, origin)
         try:
             assert statuses(again, ALICE, 20) == [429] * 20
