@@ -18,7 +18,8 @@ import uvloop
 from tests.fakes.differential import WITNESS, Findings, OddApp, request, response
 from tests.fakes.mutation import Mutator
 from tests.fakes.nginx import running_nginx
-from tests.fakes.playbook import WHOLE, Play
+from tests.fakes.peer import WHOLE
+from tests.fakes.playbook import Play
 from tests.fakes.readers import Seen, responses_by_h11
 from tests.fakes.strict_app import StrictApp
 

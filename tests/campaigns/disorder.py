@@ -20,7 +20,8 @@ import uvloop
 
 from tests.fakes.disorder import disorder
 from tests.fakes.gateway import alive
-from tests.fakes.playbook import WHOLE, Play
+from tests.fakes.peer import WHOLE
+from tests.fakes.playbook import Play
 from tests.fakes.warped_loop import WarpedLoop, turns
 
 COLLECT_EVERY: Final = 20

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.fakes.gateway import until
-from tests.fakes.playbook import Message, Play
+from tests.fakes.peer import Message
+from tests.fakes.playbook import Play
 from tests.fakes.readers import (
     RefusedError,
     Seen,

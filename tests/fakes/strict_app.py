@@ -6,7 +6,8 @@ import random
 import socket
 from typing import Final, Self
 
-from tests.fakes.playbook import WHOLE, App, Message, Peer
+from tests.fakes.peer import WHOLE, Message, Peer
+from tests.fakes.playbook import App
 
 _GONE: Final = (EOFError, ConnectionError)
 

@@ -10,7 +10,8 @@ import pytest
 import uvloop
 
 from tests.fakes.gateway import alive
-from tests.fakes.playbook import CACHED, CUTS, WHOLE, Play
+from tests.fakes.peer import WHOLE
+from tests.fakes.playbook import CACHED, CUTS, Play
 from tests.fakes.warped_loop import WarpedLoop, turns
 
 PATIENCE = 30  # seconds, for whatever a peer waits for

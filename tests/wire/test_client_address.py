@@ -3,7 +3,8 @@
 import pytest
 
 from proxy.telemetry import counters
-from tests.fakes.playbook import Message, Play
+from tests.fakes.peer import Message
+from tests.fakes.playbook import Play
 
 PROXIED = 'trusted = ["127.0.0.0/8"]'
 ME = "198.51.100.7"

@@ -7,7 +7,8 @@ import pytest
 from proxy.downstream.admission import RESERVE, ConnectionBounds
 from proxy.traffic.connection_limits import ConnectionRows, SharedConnectionCounter
 from proxy.traffic.limiter import scope_key
-from tests.fakes.playbook import Peer, Play
+from tests.fakes.peer import Peer
+from tests.fakes.playbook import Play
 
 TOKEN = b"evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
 HALF = b"GET / HTTP/1.1\r\nHost: a.test\r\n"

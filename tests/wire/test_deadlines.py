@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from proxy.telemetry import counters
-from tests.fakes.playbook import Peer, Play
+from tests.fakes.peer import Peer
+from tests.fakes.playbook import Play
 from tests.fakes.warped_loop import pass_time
 
 TICK = 0.5  # deadlines are kept to within a quarter of a second, and one step of the clock

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.fakes.gateway import until
-from tests.fakes.playbook import WHOLE, Play
+from tests.fakes.peer import WHOLE
+from tests.fakes.playbook import Play
 
 
 async def test_an_answer_before_the_content_is_complete_reaches_the_client(play: Play) -> None:

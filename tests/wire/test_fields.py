@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tests.fakes.gateway import INSTANCE
-from tests.fakes.playbook import Message, Peer, Play
+from tests.fakes.peer import Message, Peer
+from tests.fakes.playbook import Play
 
 VIA = f"1.1 foregate-{INSTANCE}"
 OURS = (

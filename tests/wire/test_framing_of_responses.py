@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.fakes.playbook import Play, head
+from tests.fakes.peer import head
+from tests.fakes.playbook import Play
 
 
 async def test_a_response_of_known_length(play: Play) -> None:

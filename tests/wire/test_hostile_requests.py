@@ -4,7 +4,8 @@ import pytest
 
 from tests.fakes.gateway import until
 from tests.fakes.hostile import REQUESTS, Case
-from tests.fakes.playbook import OCTETS, RANDOM, WHOLE, Message, Peer, Play
+from tests.fakes.peer import OCTETS, RANDOM, WHOLE, Message, Peer
+from tests.fakes.playbook import Play
 from tests.fakes.strict_app import StrictApp
 
 LIMITS = 'body = "1KB"\nhead_size = "32KB"\nfields = 100'

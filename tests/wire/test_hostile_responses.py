@@ -4,7 +4,8 @@ import pytest
 
 from tests.fakes.gateway import until
 from tests.fakes.hostile import RESPONSES, Case
-from tests.fakes.playbook import OCTETS, RANDOM, WHOLE, Message, Peer, Play
+from tests.fakes.peer import OCTETS, RANDOM, WHOLE, Message, Peer
+from tests.fakes.playbook import Play
 
 #: From here on octets are sent in larger pieces.
 LONG = 3000

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.fakes.playbook import WHOLE, Play
+from tests.fakes.peer import WHOLE
+from tests.fakes.playbook import Play
 
 
 async def test_the_apps_own_100_lets_the_client_go_on(play: Play) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from proxy.telemetry import counters
-from tests.fakes.playbook import OCTETS, Peer, Play
+from tests.fakes.peer import OCTETS, Peer
+from tests.fakes.playbook import Play
 from tests.fakes.warped_loop import pass_time
 
 

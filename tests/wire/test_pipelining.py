@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.fakes.playbook import Peer, Play
+from tests.fakes.peer import Peer
+from tests.fakes.playbook import Play
 
 
 async def answer(app: Peer, content: bytes) -> str:

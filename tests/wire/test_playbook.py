@@ -5,7 +5,8 @@ import pytest
 from proxy.downstream.connection import ClientConnection
 from proxy.upstream.connection import UpstreamConnection
 from tests.fakes.gateway import alive
-from tests.fakes.playbook import OCTETS, WHOLE, Play
+from tests.fakes.peer import OCTETS, WHOLE
+from tests.fakes.playbook import Play
 
 
 async def test_pieces_arrive_one_by_one(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

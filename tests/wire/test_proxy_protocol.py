@@ -3,7 +3,8 @@
 import pytest
 
 from proxy.telemetry import counters
-from tests.fakes.playbook import Message, Play
+from tests.fakes.peer import Message
+from tests.fakes.playbook import Play
 from tests.fakes.warped_loop import pass_time
 
 LISTED = 'proxy_protocol = ["127.0.0.0/8"]'

@@ -11,7 +11,8 @@ from proxy.exchange import Downstream
 from proxy.limit_gate import PER_TURN, LimitGate
 from proxy.telemetry import counters
 from tests.fakes.gateway import configuration, until
-from tests.fakes.playbook import Message, Peer, Play
+from tests.fakes.peer import Message, Peer
+from tests.fakes.playbook import Play
 
 ONE = 'rate_limit = {rate = "1/h", burst = 1}\n'
 

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.fakes.gateway import configuration
-from tests.fakes.playbook import Message, Play
+from tests.fakes.peer import Message
+from tests.fakes.playbook import Play
 
 ROUTES = """
 [[site.route]]

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.fakes.gateway import until
-from tests.fakes.playbook import Peer, Play
+from tests.fakes.peer import Peer
+from tests.fakes.playbook import Play
 
 HANDSHAKE = (
     "GET /socket HTTP/1.1",
