@@ -90,6 +90,12 @@ class Samples:
             own, shared = (int(status[name][0]) * 1024 for name in ("RssAnon", "RssShmem"))
             self.rows.append((now, own, shared, len(os.listdir(f"/proc/{pid}/fd"))))
 
+    def course(self) -> str:
+        """Return its own megabytes on average in each sixth of its life, the last of which should be alike."""
+        size = max(1, len(self.rows) // 6)
+        parts = [self.rows[at : at + size] for at in range(0, 6 * size, size) if at < len(self.rows)]
+        return " ".join(f"{sum(row[1] for row in part) / len(part) / 2**20:.1f}" for part in parts)
+
     def growth(self) -> tuple[int, int, int] | None:
         """Return by how much the last third of its life exceeds the middle one, None if it was short.
 
@@ -261,9 +267,9 @@ class Campaign:
         growth = samples.growth()
         if growth is None:
             return
-        (began, *_), (ended, memory, shared, descriptors) = samples.rows[0], samples.rows[-1]
+        (began, *_), (ended, _, shared, descriptors) = samples.rows[0], samples.rows[-1]
         self.lines.append(
-            f"{name}: {ended - began:.0f} s, {memory / 2**20:.1f} MB, {shared / 2**20:.1f} MB shared, {descriptors} "
+            f"{name}: {ended - began:.0f} s, {samples.course()} MB, {shared / 2**20:.1f} MB shared, {descriptors} "
             f"descriptors; grew by {growth[0] / 1024:.0f} KB, {growth[1] / 1024:.0f} KB, {growth[2]}"
         )
         if growth[0] > MEMORY or growth[1] > SHARED or growth[2] > DESCRIPTORS:
