@@ -122,3 +122,24 @@ class World:
         assert self.claims.held == set()
         assert self.forwards == []
         assert self.errors == 0
+
+
+def clients_of(world: World, number: int) -> list[Client]:
+    """Let so many clients ask for the same page."""
+    clients = [Client(world) for _ in range(number)]
+    for client in clients:
+        client.ask()
+    return clients
+
+
+def stored(world: World, content: bytes = b"old", *, block: bytes = b"", stale: bool = True) -> None:
+    """Have an answer stored, and stale unless told otherwise."""
+    Client(world).ask()
+    world.forwards[0].respond(content, block=block)
+    if stale:
+        world.pass_time(4)
+
+
+def outcomes(clients: list[Client]) -> list[str]:
+    """Return how the cache says that it answered, client by client."""
+    return [outcome for client in clients for _, _, outcome in client.answers]

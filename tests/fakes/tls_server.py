@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
+import pytest
 import uvloop
 
 from proxy.deadlines import DeadlineWheel
@@ -24,6 +25,11 @@ T = TypeVar("T")
 
 PATIENCE = 20.0
 NAME = "app.example.com"
+BOTH = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+# Alerts, as records of their own (RFC 8446 section 6).
+DECODE_ERROR = b"\x15\x03\x03\x00\x02\x02\x32"
+INTERNAL_ERROR = b"\x15\x03\x03\x00\x02\x02\x50"
+UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
 _STEP = 16 * 1024
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)")
 

@@ -5,12 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.certificates import Authority
 from tests.fakes.foregate import Foregate
 from tests.fakes.https import IssuingCa
 from tests.fakes.origin import Origin, running_origin
 from tests.fakes.pebble import Pebble, free_port
+from tests.fakes.tls_server import NAME, TlsServer
 
 StartForegate = Callable[..., Foregate]
+
+
+@pytest.fixture
+def server(authority: Authority) -> Iterator[TlsServer]:
+    """Return the TLS side of a worker, which serves a certificate for NAME and to clients that name nobody."""
+    with TlsServer(authority, default=NAME) as server:
+        yield server
 
 
 @pytest.fixture

@@ -3,9 +3,6 @@
 import contextlib
 import random
 import socket
-from collections.abc import Iterator
-
-import pytest
 
 from proxy.downstream.tls_certificates import ServedName
 from proxy.downstream.tls_outcomes import HandshakeFailure
@@ -15,17 +12,6 @@ from tests.fakes.tls_server import NAME, TlsServer, get, read_all_or_reset
 
 CROWD = 300
 SEED = 20261122
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def server(authority: Authority) -> Iterator[TlsServer]:
-    with TlsServer(authority, default=NAME) as server:
-        yield server
 
 
 def test_slow_handshakes_by_the_hundred_keep_nobody_from_his(authority: Authority) -> None:

@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,23 +10,17 @@ from proxy.downstream.tls_outcomes import PLAIN_HTTP_ANSWER, HandshakeFailure
 from tests.fakes.certificates import Authority
 from tests.fakes.tls_hello import message, openssl_hello, records, server_name_extension
 from tests.fakes.tls_peer import MemoryClient
-from tests.fakes.tls_server import NAME, TlsServer, get, pattern, read_all, read_all_or_reset
-
-BOTH = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
-DECODE_ERROR = b"\x15\x03\x03\x00\x02\x02\x32"
-HIGH = 65536
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def server(authority: Authority) -> Iterator[TlsServer]:
-    with TlsServer(authority, default=NAME) as server:
-        yield server
+from tests.fakes.tls_server import (
+    BOTH,
+    DECODE_ERROR,
+    NAME,
+    UNRECOGNIZED_NAME,
+    TlsServer,
+    get,
+    pattern,
+    read_all,
+    read_all_or_reset,
+)
 
 
 @BOTH

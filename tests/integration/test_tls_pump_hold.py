@@ -13,16 +13,9 @@ from proxy.downstream.tls_hold import HeldConnections
 from proxy.downstream.tls_outcomes import HandshakeFailure
 from tests.fakes.certificates import Authority
 from tests.fakes.tls_hello import openssl_hello
-from tests.fakes.tls_server import NAME, TlsServer, get, pattern, read_all
+from tests.fakes.tls_server import INTERNAL_ERROR, NAME, UNRECOGNIZED_NAME, TlsServer, get, pattern, read_all
 
-INTERNAL_ERROR = b"\x15\x03\x03\x00\x02\x02\x50"
-UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
 OTHER = "b.example.com"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture

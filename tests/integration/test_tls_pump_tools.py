@@ -14,11 +14,6 @@ from tests.fakes.tls_server import NAME, PATIENCE, TlsServer, pattern
 GET = "GET /10 HTTP/1.1\nHost: app.example.com\nConnection: close\n\n"
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
 @pytest.fixture
 def server(authority: Authority) -> Iterator[TlsServer]:
     with TlsServer(authority) as server:

@@ -9,7 +9,7 @@ from proxy.caching.store import Store
 from proxy.config.schema import Cache
 from tests.fakes import cache
 from tests.fakes.cache_peers import Client
-from tests.fakes.cache_world import World
+from tests.fakes.cache_world import World, clients_of, outcomes
 
 COOKIE = b"session=a"
 
@@ -17,26 +17,6 @@ COOKIE = b"session=a"
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(monkeypatch)
-
-
-def clients_of(world: World, number: int) -> list[Client]:
-    """Let so many clients ask for the same page."""
-    clients = [Client(world) for _ in range(number)]
-    for client in clients:
-        client.ask()
-    return clients
-
-
-def stored(world: World, content: bytes = b"old", *, block: bytes = b"", stale: bool = True) -> None:
-    """Have an answer stored, and stale unless told otherwise."""
-    Client(world).ask()
-    world.forwards[0].respond(content, block=block)
-    if stale:
-        world.pass_time(4)
-
-
-def outcomes(clients: list[Client]) -> list[str]:
-    return [outcome for client in clients for _, _, outcome in client.answers]
 
 
 def test_all_who_wait_get_the_one_answer(world: World) -> None:

@@ -15,23 +15,6 @@ from tests.fakes.tls_connection import HIGH, Connection
 from tests.fakes.tls_peer import RecordForge
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def pair(authority: Authority) -> KeyPair:
-    return KeyPair(*authority.pair("app.example.com"))
-
-
-@pytest.fixture
-def connection(authority: Authority, pair: KeyPair) -> Connection:
-    connection = Connection(authority, pair)
-    connection.start()
-    return connection
-
-
 def test_the_application_is_told_and_asked_in_order(connection: Connection) -> None:
     connection.from_client(connection.client.send(b"request"))
     connection.transport.write(b"response")

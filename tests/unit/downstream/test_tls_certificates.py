@@ -39,11 +39,6 @@ class Wishes:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
 def pairs(authority: Authority) -> dict[str, PemPair]:
     return {name: authority.pair(name) for name in (A, B, C, "a2.test")}
 

@@ -17,11 +17,6 @@ from tests.fakes.certificates import Authority, encrypted_key
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
 def pairs(authority: Authority) -> list[KeyPair]:
     return [KeyPair(*authority.pair(f"{name}.test")) for name in "abcd"]
 

@@ -10,23 +10,6 @@ from tests.fakes.certificates import Authority
 from tests.fakes.tls_connection import HIGH, Connection
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def pair(authority: Authority) -> KeyPair:
-    return KeyPair(*authority.pair("app.example.com"))
-
-
-@pytest.fixture
-def connection(authority: Authority, pair: KeyPair) -> Connection:
-    connection = Connection(authority, pair)
-    connection.start()
-    return connection
-
-
 def test_ticket_response_and_close_notify_leave_in_one_write(authority: Authority, pair: KeyPair) -> None:
     connection = Connection(authority, pair)
     connection.application.answer = b"response"
