@@ -148,6 +148,9 @@ class LimitGate:
         if not downstream.hold_back():
             return
         self._held[downstream] = None
+        self._wait_for_next_turn()
+
+    def _wait_for_next_turn(self) -> None:
         if self._turn_timer is None:
             self._turn_timer = self._pipeline.loop.call_later(TURN * _NANOSECOND, self._let_go_on)
 
@@ -164,8 +167,8 @@ class LimitGate:
                 self._pipeline.counters.add(counters.INTERNAL_ERRORS)
                 _log.exception("a client that was held back cannot go on")
                 downstream.abort_response()
-        if held and self._turn_timer is None:
-            self._turn_timer = self._pipeline.loop.call_later(TURN * _NANOSECOND, self._let_go_on)
+        if held:
+            self._wait_for_next_turn()
 
     def forget(self, downstream: Downstream) -> None:
         """Let go of who has left while being held back."""

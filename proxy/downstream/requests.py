@@ -89,10 +89,14 @@ class RequestReader(ContentReader):
             self._content(rest)
         else:
             self._keep(rest)
-        if self._exchange is None:
-            rest, self._waiting = self._waiting, b""
-            return rest
-        return b""
+        return self._next_in_line()
+
+    def _next_in_line(self) -> bytes:
+        """Take what waits, unless an exchange is still under way."""
+        if self._exchange is not None:
+            return b""
+        rest, self._waiting = self._waiting, b""
+        return rest
 
     def _parse_fields(self, section: bytes, minor: int) -> RequestFields:
         snapshot = self._listener.pipeline.snapshot

@@ -194,4 +194,5 @@ class TlsStream:
 
 def _wording(exc: ssl.SSLError) -> str:
     """Say what OpenSSL found wrong, as in "wrong version number"."""
-    return (exc.reason or "unexpected end").replace("_", " ").lower()
+    reason: str | None = getattr(exc, "reason", None)  # typed as a string, but not always one
+    return (reason or "unexpected end").replace("_", " ").lower()
