@@ -4,9 +4,11 @@ RFC 9111 section 4.2.4, RFC 5861. Answers are fresh for 100 ms here, so that eve
 asks until it does.
 """
 
+import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.client import HTTPConnection
 
 import pytest
@@ -17,48 +19,75 @@ from tests.fakes.origin import Origin, OriginRequest, OriginResponse, running_or
 StartForegate = Callable[..., Foregate]
 Answer = tuple[int, bytes, str | None]
 PATIENCE = 30.0
+SETTINGS = """
+[rate_limit]
+rate = "off"
+[timeouts]
+first_byte = "500ms"
+[cache]
+ttl = "100ms"
+grace = "1h"
+"""
+WITHOUT_GRACE = '[[site.route]]\npath = "/strict"\ncache = { grace = "0s" }\n'
+_NUMBERS = itertools.count()
 
 
-def ask(front: Foregate, path: str = "/page", method: str = "GET", **fields: str) -> Answer:
-    connection = HTTPConnection(*front.address("http"), timeout=PATIENCE)
+@dataclass(frozen=True)
+class Page:
+    """A page of the app behind an instance; further ones lie below it."""
+
+    front: Foregate
+    path: str
+
+    def ask(self, below: str = "", method: str = "GET", **fields: str) -> Answer:
+        """Return status code, content and X-Cache-Status."""
+        connection = HTTPConnection(*self.front.address("http"), timeout=PATIENCE)
+        try:
+            connection.request(method, self.path + below, headers={"Host": "a.example", **fields})
+            response = connection.getresponse()
+            return response.status, response.read(), response.getheader("X-Cache-Status")
+        finally:
+            connection.close()
+
+    def ask_until(self, wanted: Callable[[Answer], bool], below: str = "") -> list[Answer]:
+        """Ask again and again until an answer is as wanted; return all."""
+        answers = []
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            answers.append(self.ask(below))
+            if wanted(answers[-1]):
+                return answers
+        raise AssertionError(answers[-3:])
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    """Return the app, the same for all tests, each of which has pages of its own."""
+    with running_origin() as origin:
+        yield origin
+
+
+@pytest.fixture(scope="module")
+def front(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foregate]:
+    text = configuration(origin.url, tables=SETTINGS, site=WITHOUT_GRACE)
+    front = Foregate(tmp_path_factory.mktemp("front"), text)
     try:
-        connection.request(method, path, headers={"Host": "a.example", **fields})
-        response = connection.getresponse()
-        return response.status, response.read(), response.getheader("X-Cache-Status")
+        front.wait_serving(2)
+        yield front
     finally:
-        connection.close()
-
-
-def ask_until(front: Foregate, wanted: Callable[[Answer], bool], path: str = "/page") -> list[Answer]:
-    """Ask again and again until an answer is as wanted; return all."""
-    answers = []
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        answers.append(ask(front, path))
-        if wanted(answers[-1]):
-            return answers
-    raise AssertionError(answers[-3:])
-
-
-def settings(grace: str) -> str:
-    return (
-        '[rate_limit]\nrate = "off"\n[timeouts]\nfirst_byte = "500ms"\n'
-        f'[cache]\nttl = "100ms"\ngrace = "{grace}"\n'
-    )
+        front.close()
 
 
 @pytest.fixture
-def graceful(origin: Origin, start_foregate: StartForegate) -> Foregate:
-    instance = start_foregate(configuration(origin.url, tables=settings("1h")))
-    instance.wait_serving(2)
-    return instance
+def graceful(front: Foregate) -> Page:
+    """Return a page that may be served long after its time."""
+    return Page(front, f"/page/{next(_NUMBERS)}")
 
 
 @pytest.fixture
-def strict(origin: Origin, start_foregate: StartForegate) -> Foregate:
-    instance = start_foregate(configuration(origin.url, tables=settings("0s")))
-    instance.wait_serving(2)
-    return instance
+def strict(front: Foregate) -> Page:
+    """Return a page that may be served after its time only where the app says so."""
+    return Page(front, f"/strict/{next(_NUMBERS)}")
 
 
 def good(*cache_control: str, content: bytes = b"good") -> Callable[[OriginRequest], OriginResponse]:
@@ -78,15 +107,15 @@ def late(request: OriginRequest) -> OriginResponse:
 
 @pytest.mark.parametrize("failure", [bad, late])
 def test_rfc9111_section_4_2_4_stale_answers_stand_in_until_the_app_is_back(
-    graceful: Foregate, origin: Origin, failure: Callable[[OriginRequest], OriginResponse]
+    graceful: Page, origin: Origin, failure: Callable[[OriginRequest], OriginResponse]
 ) -> None:
     origin.answer = good()
-    ask(graceful)
+    graceful.ask()
     origin.answer = failure
-    answers = ask_until(graceful, lambda answer: answer[2] == "STALE")
+    answers = graceful.ask_until(lambda answer: answer[2] == "STALE")
     assert {answer[:2] for answer in answers} == {(200, b"good")}
     origin.answer = good(content=b"new")
-    answers = ask_until(graceful, lambda answer: answer[1] == b"new")
+    answers = graceful.ask_until(lambda answer: answer[1] == b"new")
     assert {answer[0] for answer in answers} == {200}
 
 
@@ -94,47 +123,48 @@ def test_rfc9111_section_4_2_4_stale_answers_stand_in_while_nothing_listens(
     start_foregate: StartForegate,
 ) -> None:
     with running_origin(good()) as origin:
-        front = start_foregate(configuration(origin.url, tables=settings("1h")))
+        front = start_foregate(configuration(origin.url, tables=SETTINGS))
         front.wait_serving(2)
-        ask(front)
-    answers = ask_until(front, lambda answer: answer[2] == "STALE")
+        page = Page(front, "/page")
+        page.ask()
+    answers = page.ask_until(lambda answer: answer[2] == "STALE")
     assert {answer[:2] for answer in answers} == {(200, b"good")}
-    assert ask(front, "/never-seen")[0] == 502
+    assert page.ask("/never-seen")[0] == 502
 
 
 @pytest.mark.parametrize("directive", ["must-revalidate", "proxy-revalidate", "s-maxage=60"])
 def test_rfc9111_section_5_2_2_some_directives_forbid_stale_answers(
-    graceful: Foregate, origin: Origin, directive: str
+    graceful: Page, origin: Origin, directive: str
 ) -> None:
     origin.answer = good(directive, "max-age=60")
-    ask(graceful)
+    graceful.ask()
     origin.answer = bad
-    answers = ask_until(graceful, lambda answer: answer[0] == 503)
+    answers = graceful.ask_until(lambda answer: answer[0] == 503)
     assert all(answer[2] == "HIT" for answer in answers[:-1])
 
 
-def test_rfc5861_section_4_stale_if_error_in_place_of_grace(strict: Foregate, origin: Origin) -> None:
+def test_rfc5861_section_4_stale_if_error_in_place_of_grace(strict: Page, origin: Origin) -> None:
     origin.answer = good("stale-if-error=3600")
-    ask(strict)
+    strict.ask()
     origin.answer = good()
-    ask(strict, "/without")
+    strict.ask("/without")
     origin.answer = bad
-    ask_until(strict, lambda answer: answer[2] == "STALE")
-    ask_until(strict, lambda answer: answer[0] == 503, "/without")
-    assert ask(strict)[:2] == (200, b"good")
+    strict.ask_until(lambda answer: answer[2] == "STALE")
+    strict.ask_until(lambda answer: answer[0] == 503, "/without")
+    assert strict.ask()[:2] == (200, b"good")
 
 
-def test_rfc5861_section_4_stale_if_error_0_forbids_it(graceful: Foregate, origin: Origin) -> None:
+def test_rfc5861_section_4_stale_if_error_0_forbids_it(graceful: Page, origin: Origin) -> None:
     origin.answer = good("max-age=60, stale-if-error=0")
-    ask(graceful)
+    graceful.ask()
     origin.answer = bad
-    ask_until(graceful, lambda answer: answer[0] == 503)
+    graceful.ask_until(lambda answer: answer[0] == 503)
 
 
-def test_rfc5861_section_3_stale_while_one_request_fetches_anew(strict: Foregate, origin: Origin) -> None:
+def test_rfc5861_section_3_stale_while_one_request_fetches_anew(strict: Page, origin: Origin) -> None:
     asked, release = threading.Event(), threading.Event()
     origin.answer = good("stale-while-revalidate=3600")
-    ask(strict)
+    strict.ask()
 
     def slow(request: OriginRequest) -> OriginResponse:
         asked.set()
@@ -142,33 +172,33 @@ def test_rfc5861_section_3_stale_while_one_request_fetches_anew(strict: Foregate
         return good("stale-while-revalidate=3600", content=b"new")(request)
 
     origin.answer = slow
-    ask_until(strict, lambda answer: answer[2] == "STALE")
+    strict.ask_until(lambda answer: answer[2] == "STALE")
     assert asked.wait(PATIENCE)
     before = len(origin.requests)
-    answers = [ask(strict) for _ in range(5)]
+    answers = [strict.ask() for _ in range(5)]
     assert {answer[0] for answer in answers} == {200}
     assert len(origin.requests) <= before + 2
     release.set()
-    answers = ask_until(strict, lambda answer: answer[1] == b"new")
+    answers = strict.ask_until(lambda answer: answer[1] == b"new")
     assert {answer[2] for answer in answers} <= {"STALE", "HIT"}
 
 
-def test_one_request_at_a_time_asks_a_failing_app(graceful: Foregate, origin: Origin) -> None:
+def test_one_request_at_a_time_asks_a_failing_app(graceful: Page, origin: Origin) -> None:
     origin.answer = good()
-    ask(graceful)
+    graceful.ask()
     origin.answer = bad
-    ask_until(graceful, lambda answer: answer[2] == "STALE")
+    graceful.ask_until(lambda answer: answer[2] == "STALE")
     asked = len(origin.requests)
     began = time.monotonic()
-    answers = [ask(graceful) for _ in range(60)]
+    answers = [graceful.ask() for _ in range(60)]
     assert {answer[:2] for answer in answers} == {(200, b"good")}
     # One probe a second at most, and one that was on its way.
     assert len(origin.requests) - asked <= time.monotonic() - began + 2
 
 
-def test_no_stale_answer_is_older_than_an_own_write(graceful: Foregate, origin: Origin) -> None:
+def test_no_stale_answer_is_older_than_an_own_write(graceful: Page, origin: Origin) -> None:
     origin.answer = good()
-    assert ask(graceful, Cookie="session=a")[1] == b"good"
+    assert graceful.ask(Cookie="session=a")[1] == b"good"
     origin.answer = bad
-    assert ask(graceful, "/write", "POST", Cookie="session=a")[0] == 503
-    assert ask(graceful, Cookie="session=a")[0] == 503
+    assert graceful.ask("/write", "POST", Cookie="session=a")[0] == 503
+    assert graceful.ask(Cookie="session=a")[0] == 503
