@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.cache_pair import Pair
 from tests.fakes.certificates import Authority
-from tests.fakes.foregate import Foregate
+from tests.fakes.foregate import Foregate, configuration
 from tests.fakes.https import IssuingCa
 from tests.fakes.origin import Origin, running_origin
 from tests.fakes.pebble import Pebble, free_port
@@ -27,6 +28,26 @@ def origin() -> Iterator[Origin]:
     """Return an origin that answers every request with 200, unless the test sets another `answer`."""
     with running_origin() as origin:
         yield origin
+
+
+@pytest.fixture(scope="module")
+def caching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Foregate, Origin]]:
+    """Return an instance that keeps answers for a minute, and its app: one for all tests of a module."""
+    tables = '[rate_limit]\nrate = "off"\n[cache]\nttl = "60s"\n'
+    with running_origin() as origin:
+        folder = tmp_path_factory.mktemp("caching")
+        instance = Foregate(folder, configuration(origin.url, workers=1, tables=tables))
+        try:
+            instance.wait_serving(1)
+            yield instance, origin
+        finally:
+            instance.close()
+
+
+@pytest.fixture
+def pair(caching: tuple[Foregate, Origin]) -> Pair:
+    """Return a page of that app, and those who ask for it."""
+    return Pair(*caching)
 
 
 @pytest.fixture

@@ -3,34 +3,9 @@
 Each test names the section. Deviations are those that docs/cache.md lists.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.fakes.cache_pair import Fields, Pair, http_date, new_path
-from tests.fakes.foregate import Foregate, configuration
-from tests.fakes.origin import Origin, running_origin
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    with running_origin() as origin:
-        yield origin
-
-
-@pytest.fixture(scope="module")
-def front(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foregate]:
-    folder = tmp_path_factory.mktemp("rfc9111")
-    tables = '[rate_limit]\nrate = "off"\n[cache]\nttl = "60s"\n'
-    instance = Foregate(folder, configuration(origin.url, workers=1, tables=tables))
-    instance.wait_serving(1)
-    yield instance
-    instance.close()
-
-
-@pytest.fixture
-def pair(front: Foregate, origin: Origin) -> Pair:
-    return Pair(front, origin)
 
 
 @pytest.mark.parametrize("status", [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])

@@ -3,36 +3,11 @@
 Answers that are to be validated are stale from the beginning, and kept for `stale-if-error`; so no test waits.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.fakes.cache_pair import Fields, Pair, http_date
-from tests.fakes.foregate import Foregate, configuration
-from tests.fakes.origin import Origin, running_origin
 
 STALE = ("Cache-Control", "max-age=0, stale-if-error=600")
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    with running_origin() as origin:
-        yield origin
-
-
-@pytest.fixture(scope="module")
-def front(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foregate]:
-    tables = '[rate_limit]\nrate = "off"\n[cache]\nttl = "60s"\n'
-    folder = tmp_path_factory.mktemp("validation")
-    instance = Foregate(folder, configuration(origin.url, workers=1, tables=tables))
-    instance.wait_serving(1)
-    yield instance
-    instance.close()
-
-
-@pytest.fixture
-def pair(front: Foregate, origin: Origin) -> Pair:
-    return Pair(front, origin)
 
 
 # --- what is stored
