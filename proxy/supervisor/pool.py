@@ -28,7 +28,7 @@ _log = process_log.logger("supervisor")
 
 DRAIN_GRACE = 2.0  # seconds that a worker gets beyond its time for draining
 SUCCESSION = 30.0  # seconds after an upgrade in which the former workers wait for all the new ones to serve
-LEAVING_TIME = 8.0  # seconds for a worker to drain that got a SIGTERM of its own
+LEAVING_TIME = 8.0  # seconds for a worker to drain that leaves of its own
 
 
 class WorkerPool:
@@ -213,15 +213,15 @@ class WorkerPool:
             self._retire_predecessors(self._linger)
 
     def worker_leaving(self, worker: WorkerProcess) -> None:
-        """Replace a worker that somebody else told to stop."""
+        """Replace a worker that somebody else told to stop by a signal, or that gets no more memory."""
         if worker in self._predecessors:
             self._predecessors.remove(worker)
             self._retire(worker, LEAVING_TIME)
             return
-        _log.warning("worker was told to stop by a signal", extra=_named(worker))
+        _log.warning("worker leaves and is replaced", extra=_named(worker))
         del self._slots[worker.slot]
         self._retire(worker, LEAVING_TIME)
-        self._replace(worker.slot, self._time.now, "SIGTERM")
+        self._replace(worker.slot, self._time.now, "it left")
 
     def worker_faulty(self, worker: WorkerProcess, fault: str) -> None:
         """Say that a worker does what no worker does, which somebody may have made it do."""
