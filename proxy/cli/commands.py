@@ -3,6 +3,7 @@
 Exit status: 0 done, 1 refused (bad configuration, not found, unhealthy), 2 usage, 3 no instance running.
 """
 
+import errno
 import json
 import os
 import platform
@@ -46,6 +47,12 @@ _NOT_RUNNING_HINT: Final = (
     "if tls.storage or server.admin was just changed there, put the former value back to ask it"
 )
 _INTERRUPTED: Final = 130
+_NOT_PRINTED: Final = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+)  # where standard output leads to a file
 _RELOAD_PATIENCE: Final = 60.0  # seconds
 _UPGRADE_PATIENCE: Final = 90.0  # seconds, of which the trial start may take 60
 _UPGRADE_LOOK: Final = 0.2  # seconds
@@ -261,6 +268,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(_INTERRUPTED)
     except ConfigError as exc:
         click.echo(str(exc), err=True)
+        sys.exit(REFUSED)
+    except OSError as exc:
+        if exc.errno not in _NOT_PRINTED:
+            raise
+        click.echo(f"foregate: cannot print all of it: {exc.strerror}", err=True)
         sys.exit(REFUSED)
     except ForegateError as exc:
         hint = f"; {_NOT_RUNNING_HINT}" if isinstance(exc, NotRunningError) else ""

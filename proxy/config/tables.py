@@ -247,7 +247,10 @@ class CacheTable(Table):
 class LogTable(Table):
     """The access log, and the proxy's own log."""
 
-    format: Annotated[str, kinds.choice("json", "combined")] = key("The form of the access log.", "combined")
+    format: Annotated[str, kinds.choice("json", "combined")] = key(
+        'The form of the access log; the proxy\'s own log is text with `"combined"`, JSON too with `"json"`.',
+        "combined",
+    )
     access: kinds.AccessLog = key(
         'Where the access log goes: `"stdout"`, `"off"`, or a file, which is reopened on SIGUSR1.',
         "/var/log/foregate/access.log",

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,16 @@ def test_schema_is_json(run: Run) -> None:
     status, out, _ = run("schema")
     assert status == 0
     assert json.loads(out)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_output_that_finds_no_space(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full").open("w")
+    monkeypatch.setattr(sys, "stdout", full)
+    try:
+        assert run("schema") == (1, "", "foregate: cannot print all of it: No space left on device\n")
+    finally:
+        with suppress(OSError):  # there still is none for what was not printed
+            full.close()
 
 
 @pytest.mark.parametrize("command", ["status", "reload", "health"])
