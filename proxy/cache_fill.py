@@ -11,6 +11,7 @@ A Fill ends once, in `_close`, which gives back its claim and its part of the bu
 Only after that is anybody answered: an answer may start that client's next request, for the same key.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy.cache_answers import count_reason
@@ -22,6 +23,7 @@ from proxy.caching.conditional import revalidation_fields
 from proxy.caching.front import Entry
 from proxy.caching.outcomes import Outcome, Reason
 from proxy.caching.policy import PASS_SECONDS
+from proxy.caching.record import Stored
 from proxy.clock import shared_clock
 from proxy.errors import GatewayError
 from proxy.exchange import Exchange
@@ -64,11 +66,10 @@ class Fill(OwnRequest):
     def start(self) -> None:
         """Send the request, under the condition that what is stored has changed if it can be asked so."""
         stored = self._waiter.validated
-        if stored is not None and stored.status == 200:
-            conditions = revalidation_fields(stored.stored.pairs)
-            if conditions:
-                self._validated = stored
-                self.exchange.extra_lines = b"".join(b"%s: %s\r\n" % pair for pair in conditions)
+        conditions = () if stored is None else revalidation_fields(stored.stored.pairs)
+        if stored is not None and stored.status == 200 and conditions:
+            self._validated = stored
+            self.exchange.extra_lines = b"".join(b"%s: %s\r\n" % pair for pair in conditions)
         self._waits.pipeline.forward(self.exchange, self._waiter.route, self._waiter.fill_plan)
 
     # --- the response (Downstream)
@@ -105,7 +106,7 @@ class Fill(OwnRequest):
         verdict = self._kept.begin(status, block, size, to_come=0 if complete else max(size, len(content)))
         if self._kept.reason is not None:
             self._give_up(self._kept.reason, verdict.pass_for)
-        else:
+        elif self._flight.waiters or not complete:  # who comes later finds the flight over, if it is complete
             self._share(verdict.vary, length_known=size >= 0 and not complete)
         if self._over:
             return
@@ -120,15 +121,19 @@ class Fill(OwnRequest):
     def _complete_at_once(self, content: bytes) -> None:
         """Handle the common case, a whole response in one piece: one write to each client."""
         self._kept.add_all(content)
-        entry = self._store()
-        lead = self._readers.lead
-        woken = self._close(Wake.UNCACHEABLE if entry is None else Wake.STORED)
+        stored = self._store()
+        lead, readers = self._readers.lead, self._readers
+        woken = self._close(Wake.UNCACHEABLE if stored is None else Wake.STORED)
+        serve = partial(readers.send_head, outcome=Outcome.MISS, content=content, complete=True)
         if lead is not None:
             lead.settle()
-            self._waits.serve_safely(
-                lead, lambda waiter: self._readers.send_head(waiter, Outcome.MISS, content, complete=True)
-            )
-        self._waits.wake(woken, entry=entry)
+            self._waits.serve_safely(lead, serve)
+        self._wake(woken, stored)
+
+    def _wake(self, woken: "list[tuple[Waiter, Wake]]", stored: Stored | None) -> None:
+        """Let those who waited for the end go on."""
+        if woken:
+            self._waits.wake(woken, entry=None if stored is None else Entry(stored, 0))
 
     def _share(self, names: tuple[bytes, ...], *, length_known: bool) -> None:
         """Let those who wait read along, or join under the key of their own variant."""
@@ -167,18 +172,17 @@ class Fill(OwnRequest):
         """End the response: store it, and let those who waited for its end have it."""
         if self._over:
             return
-        entry = self._store()
+        stored = self._store()
         everybody = self._readers.everybody
-        woken = self._close(Wake.UNCACHEABLE if entry is None else Wake.STORED)
+        woken = self._close(Wake.UNCACHEABLE if stored is None else Wake.STORED)
         for waiter in everybody:
             waiter.settle()
             if not waiter.is_silent:
                 self._waits.serve_safely(waiter, lambda reader: reader.exchange.downstream.finish(trailers))
-        self._waits.wake(woken, entry=entry)
+        self._wake(woken, stored)
 
-    def _store(self) -> Entry | None:
-        head = self._readers.head
-        return None if head is None else self._kept.store(head.status, head.block)
+    def _store(self) -> Stored | None:
+        return None if self._readers.head is None else self._kept.store(self._readers.head)
 
     def _confirmed(self, validated: Entry, block: bytes) -> None:
         """Serve what is stored for another lifetime: the app said that it has not changed."""

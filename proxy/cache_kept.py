@@ -7,8 +7,8 @@ from proxy.cache_answers import count_reason
 from proxy.caching.conditional import confirms
 from proxy.caching.front import Entry
 from proxy.caching.outcomes import Reason
-from proxy.caching.policy import PASS_SECONDS, Verdict, judge
-from proxy.caching.record import pairs_of
+from proxy.caching.policy import PASS_SECONDS, Verdict, judge, terms_of
+from proxy.caching.record import Stored, pairs_of
 from proxy.caching.rendering import block_to_store, refreshed_block
 from proxy.caching.ring import Put
 from proxy.caching.store import Fetched
@@ -17,6 +17,7 @@ from proxy.exchange import Exchange
 from proxy.telemetry import counters
 
 if TYPE_CHECKING:
+    from proxy.cache_readers import Head
     from proxy.cache_waiter import Waiter
     from proxy.cache_waits import Waits
     from proxy.caching.collapse import Flight
@@ -114,17 +115,17 @@ class Kept:
             self._is_claimed = False
             self._waits.store.claims.release(self._flight.key, self._flight.stamp.fingerprint)
 
-    def store(self, status: int, block: bytes) -> Entry | None:
+    def store(self, head: "Head") -> Stored | None:
         """Store the whole response; return it for those who asked while it was fetched, whether or not it is stored.
 
         They asked before anything that voids it now.
         """
         if not self.is_storing or self._verdict is None:
             return None
-        block = block_to_store(block, time.time())
-        fetched = self._fetched(status, b"", block, b"".join(self.content), self._verdict)
+        block = block_to_store(head.block, time.time())
+        fetched = self._fetched(head.status, b"", block, b"".join(self.content), self._verdict)
         self.is_storing = self._put(fetched)
-        return Entry(fetched.to_store(), 0)
+        return fetched.to_store()
 
     def confirm(self, validated: Entry, block: bytes) -> Entry | None:
         """Give what is stored another lifetime, as a 304 with this block wants it (RFC 9111 section 4.3.4).
@@ -148,7 +149,7 @@ class Kept:
         waiter = self._waiter
         return judge(
             status,
-            pairs_of(block),
+            terms_of(block),
             identity=waiter.cached.identity,
             rules=waiter.cached.rules,
             settings=waiter.route.cache,

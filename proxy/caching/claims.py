@@ -86,8 +86,7 @@ class Claims:
             return Claim.BUSY
         try:
             free = -1
-            for at in self._slots_of(bucket):
-                word_key, owner, until, began = self._words[at : at + CLAIM_WORDS].tolist()
+            for at, (word_key, owner, until, began) in self._slots_of(bucket):
                 is_live = word_key != 0 and until > now and self._is_alive(owner)
                 if is_live and word_key == number:
                     if began == fingerprint:
@@ -110,8 +109,7 @@ class Claims:
         # Without the lock a claim that somebody else makes at this instant may be lost: then there are two fetches.
         is_locked = self._locks.try_acquire(stripe)
         try:
-            for at in self._slots_of(bucket):
-                word_key, owner, _, began = self._words[at : at + CLAIM_WORDS].tolist()
+            for at, (word_key, owner, _, began) in self._slots_of(bucket):
                 if word_key == number and owner == self._owner and began == fingerprint:
                     self._words[at + _KEY] = 0
         finally:
@@ -122,9 +120,11 @@ class Claims:
         number = int.from_bytes(key[16:24], "little") | 1
         return number, (number >> 1) % self._buckets
 
-    def _slots_of(self, bucket: int) -> range:
+    def _slots_of(self, bucket: int) -> list[tuple[int, list[int]]]:
+        """Return a bucket's claims as they are now, each with its place."""
         first = self._table + bucket * _BUCKET * CLAIM_WORDS
-        return range(first, first + _BUCKET * CLAIM_WORDS, CLAIM_WORDS)
+        words = self._words[first : first + _BUCKET * CLAIM_WORDS].tolist()
+        return [(first + at, words[at : at + CLAIM_WORDS]) for at in range(0, len(words), CLAIM_WORDS)]
 
     def _write(self, at: int, number: int, deadline: int, fingerprint: int) -> None:
         words = self._words

@@ -125,7 +125,17 @@ class Front:
 
     def find(self, base: bytes, target: bytes, identity: Identity, now: int) -> tuple[Found, Entry | None]:
         """Look into the shared store; the entry is valid, but fresh only if `freshness_of` says so."""
-        found = self.store.get(base, target, identity, now)
+        return self._found(self.store.get(base, target, identity, now), base, target, identity, now)
+
+    def find_again(
+        self, key: bytes, base: bytes, target: bytes, identity: Identity, now: int
+    ) -> tuple[Found, Entry | None]:
+        """Look for what `find` has looked for; `key` is what it found it under."""
+        return self._found(self.store.look(key, identity, now), base, target, identity, now)
+
+    def _found(
+        self, found: Found, base: bytes, target: bytes, identity: Identity, now: int
+    ) -> tuple[Found, Entry | None]:
         if found.stored is None:
             return found, None
         generation = self.store.invalidations.confirm(found.stored.stamp)

@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from proxy.caching.identity import Identity
-from proxy.caching.key import digest_of
+from proxy.caching.key import begun_digest, digest_of, frames_of
 from proxy.caching.layout import GENERATION, PURGE_COUNT, PURGE_WORDS, PURGES, Layout
 from proxy.caching.record import Stamp
 from proxy.shared_memory import SharedMemory, StripedLock
@@ -39,6 +39,23 @@ _PURGE_TRIES: Final = 50
 _SITES_REMEMBERED: Final = 4096
 
 
+class _Site:
+    """What is known of a site's name: its digest, and a hash that has taken all but a target's own octets."""
+
+    __slots__ = ("_begun", "digest", "number")
+
+    def __init__(self, name: bytes, secret: bytes) -> None:
+        self.digest = digest_of(secret, b"site", name)[:_WORD_BYTES]
+        self.number = int.from_bytes(self.digest, "little")
+        self._begun = begun_digest(secret, b"target", name)
+
+    def number_of(self, target: bytes) -> int:
+        """Return the 64 bits that stand for a raw target of this site."""
+        state = self._begun.copy()
+        state.update(frames_of(target))
+        return int.from_bytes(state.digest()[:_WORD_BYTES], "little")
+
+
 class Invalidations:
     """Void stored responses, and say which are void. `generation[0]` changes with each invalidation."""
 
@@ -49,7 +66,7 @@ class Invalidations:
         "_locks",
         "_purges",
         "_secret",
-        "_site_digests",
+        "_sites",
         "_table",
         "_words",
         "generation",
@@ -66,7 +83,7 @@ class Invalidations:
         self._count = layout.invalidation_count
         self._purges = memory.octets[layout.purges * 8 : (layout.purges + PURGES * PURGE_WORDS) * 8]
         self._barrier = threading.Lock()
-        self._site_digests: dict[bytes, bytes] = {}
+        self._sites: dict[bytes, _Site] = {}
         self.generation: memoryview = memory.words[GENERATION : GENERATION + 1]
 
     def begin(self, site: bytes, path: bytes, target: bytes, identity: Identity) -> Stamp:
@@ -76,7 +93,7 @@ class Invalidations:
         """
         words = self._words
         places = self._places(site, (target,), identity.elements)
-        return Stamp(site, path, words[PURGE_COUNT], tuple((place, words[place]) for place in places))
+        return Stamp(site, path, words[PURGE_COUNT], tuple([(place, words[place]) for place in places]))
 
     def is_valid(self, stamp: Stamp) -> bool:
         """Say whether nothing has voided a fetch since it began."""
@@ -130,22 +147,22 @@ class Invalidations:
 
     def _places(self, site: bytes, targets: Iterable[bytes], elements: Iterable[int]) -> list[int]:
         """Return the positions of the words that stand for targets and credentials at a site."""
-        table, mask = self._table, self._count - 1
-        site_number = int.from_bytes(self._site_digest(site), "little")
-        hashes = [
-            int.from_bytes(digest_of(self._secret, b"target", site, target)[:8], "little")
-            for target in targets
-        ]
-        hashes += [element ^ site_number for element in elements]
-        return [table + (number & mask) for number in hashes]
+        table, mask, known = self._table, self._count - 1, self._site(site)
+        places = [table + (known.number_of(target) & mask) for target in targets]
+        for element in elements:
+            places.append(table + ((element ^ known.number) & mask))
+        return places
 
-    def _site_digest(self, site: bytes) -> bytes:
-        digest = self._site_digests.get(site)
-        if digest is None:
-            if len(self._site_digests) >= _SITES_REMEMBERED:
-                self._site_digests.clear()
-            digest = self._site_digests[site] = digest_of(self._secret, b"site", site)[:_WORD_BYTES]
-        return digest
+    def _site(self, name: bytes) -> "_Site":
+        site = self._sites.get(name)
+        if site is None:
+            if len(self._sites) >= _SITES_REMEMBERED:
+                self._sites.clear()
+            site = self._sites[name] = _Site(name, self._secret)
+        return site
+
+    def _site_digest(self, name: bytes) -> bytes:
+        return self._site(name).digest
 
     def _is_purged(self, stamp: Stamp) -> bool:
         count: int = self._words[PURGE_COUNT]

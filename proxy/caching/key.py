@@ -103,6 +103,8 @@ def fill_value(name: bytes, value: bytes, rules: KeyRules) -> bytes | None:
 
 def frames_of(*parts: bytes) -> bytes:
     """Join parts so that no other sequence of parts, however cut, gives the same octets."""
+    if len(parts) == 1:
+        return len(parts[0]).to_bytes(4, "little") + parts[0]
     return b"".join([len(part).to_bytes(4, "little") + part for part in parts])
 
 
@@ -112,16 +114,25 @@ def _keyed(secret: bytes, size: int) -> blake2b:
     return blake2b(key=secret, digest_size=size)
 
 
-def keyed_hash(octets: bytes, secret: bytes, size: int) -> bytes:
-    """Return the keyed BLAKE2b of some octets, `size` octets long."""
+def keyed_hash(octets: bytes, secret: bytes, size: int, more: bytes = b"") -> bytes:
+    """Return the keyed BLAKE2b of some octets (and more), `size` octets long."""
     state = _keyed(secret, size).copy()
     state.update(octets)
+    if more:
+        state.update(more)
     return state.digest()
 
 
 def digest_of(secret: bytes, *parts: bytes) -> bytes:
     """Hash parts so that no other sequence of parts gives the same digest."""
     return keyed_hash(frames_of(*parts), secret, DIGEST_SIZE)
+
+
+def begun_digest(secret: bytes, *parts: bytes) -> blake2b:
+    """Return a hash that has taken the first parts; with the frames of the rest it becomes their `digest_of`."""
+    state = _keyed(secret, DIGEST_SIZE).copy()
+    state.update(frames_of(*parts))
+    return state
 
 
 def digest_of_frames(secret: bytes, frames: bytes) -> bytes:

@@ -18,12 +18,10 @@ their words, which costs a miss. Words whose record is overwritten are told by `
 """
 
 import struct
-from collections.abc import Iterator
 from enum import Enum
-from hashlib import blake2b
 from typing import Final
 
-from proxy.caching.key import KEY_SIZE
+from proxy.caching.key import KEY_SIZE, keyed_hash
 from proxy.caching.layout import BUCKET, GRAIN, STRIPE_WORDS, Layout
 from proxy.shared_memory import SharedMemory, StripedLock
 
@@ -95,7 +93,10 @@ class Ring:
         need = -(-(_HEAD.size + len(record)) // GRAIN) * GRAIN
         if need > self._layout.stripe_size // _LARGEST_SHARE:
             return Put.TOO_LARGE
-        for stripe in self._stripes_in_turn():
+        count = self._layout.stripes
+        self._next_stripe = first = (self._next_stripe + 1) % count
+        for further in range(count):
+            stripe = (first + further) % count
             if self._locks.try_acquire(stripe):
                 try:
                     start = self._reserve(stripe, need, now)
@@ -122,11 +123,6 @@ class Ring:
 
     def _head_of(self, stripe: int) -> int:
         return self._layout.stripe_heads + stripe * STRIPE_WORDS
-
-    def _stripes_in_turn(self) -> Iterator[int]:
-        count = self._layout.stripes
-        self._next_stripe = first = (self._next_stripe + 1) % count
-        return ((first + further) % count for further in range(count))
 
     def _bucket_of(self, key: bytes) -> tuple[int, int]:
         """Return where a key's bucket begins in the index, and the key's tag."""
@@ -220,6 +216,4 @@ class Ring:
 
     def _checksum(self, position: int, key: bytes, record: bytes, until: int) -> bytes:
         covered = _COVERED_HEAD.pack(position, len(record), until, key)
-        digest = blake2b(covered, key=self._secret, digest_size=_CHECKSUM_SIZE)
-        digest.update(record)
-        return digest.digest()
+        return keyed_hash(covered, self._secret, _CHECKSUM_SIZE, record)

@@ -4,14 +4,13 @@ The supervisor calls `create_cache` and hands the three descriptors to its worke
 included (for `purge`), attaches once. Nothing here waits, and no Python object is kept for an entry.
 """
 
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Self
 
 from proxy.caching.claims import Claims
 from proxy.caching.identity import Identity
 from proxy.caching.invalidation import Invalidations
-from proxy.caching.key import KEY_SIZE, cache_key
+from proxy.caching.key import KEY_SIZE, cache_key, keyed_hash
 from proxy.caching.layout import KIND, LAYOUT_VERSION, MAX_STRIPES, STRIPES, plan, region_size, stripes_for
 from proxy.caching.marks import Marks
 from proxy.caching.policy import Verdict
@@ -35,8 +34,7 @@ class CacheDescriptors(NamedTuple):
     life: int
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What is known of a request's key. `stored` is valid but perhaps stale; None: there is nothing.
 
     `fill_key` is what flights, claims and marks go by: the variant's key where it is known that responses vary.
@@ -50,7 +48,7 @@ class Found:
     varies: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Fetched:
     """A complete response that the policy lets in. `block` as in `Stored`; `arrived` is its head's arrival (ns)."""
 
@@ -61,22 +59,25 @@ class Fetched:
     arrived: int
     verdict: Verdict
     stamp: Stamp
+    _stored: Stored | None = field(default=None, init=False, repr=False, compare=False)
 
     def to_store(self) -> Stored:
-        """Turn periods into moments."""
-        verdict = self.verdict
-        fresh_until = self.arrived + int(verdict.lifetime * SECOND)
-        return Stored(
-            status=self.status,
-            reason=self.reason,
-            block=self.block,
-            body=self.body,
-            born=self.arrived - verdict.initial_age * SECOND,
-            fresh_until=fresh_until,
-            revalidate_until=fresh_until + int(verdict.revalidate_for * SECOND),
-            error_until=fresh_until + int(verdict.error_for * SECOND),
-            stamp=self.stamp,
-        )
+        """Turn periods into moments, once."""
+        if self._stored is None:
+            verdict = self.verdict
+            fresh_until = self.arrived + int(verdict.lifetime * SECOND)
+            self._stored = Stored(
+                status=self.status,
+                reason=self.reason,
+                block=self.block,
+                body=self.body,
+                born=self.arrived - verdict.initial_age * SECOND,
+                fresh_until=fresh_until,
+                revalidate_until=fresh_until + int(verdict.revalidate_for * SECOND),
+                error_until=fresh_until + int(verdict.error_for * SECOND),
+                stamp=self.stamp,
+            )
+        return self._stored
 
 
 def create_cache(size: int, largest_object: int) -> CacheDescriptors:
@@ -140,7 +141,10 @@ class Store:
 
     def get(self, base: bytes, target: bytes, identity: Identity, now: int) -> Found:
         """Look a request up; void responses are not found, stale ones are (see `freshness_of`)."""
-        key = cache_key(base, target, identity)
+        return self.look(cache_key(base, target, identity), identity, now)
+
+    def look(self, key: bytes, identity: Identity, now: int) -> Found:
+        """Look the request up whose key this is (`Found.key`)."""
         record = self._read(key)
         if not isinstance(record, Variants):
             return Found(key, key, (), self._valid(record), varies=False)
@@ -201,7 +205,7 @@ class Store:
         return self._variant_key(key, identity.variant(names, selecting_values)) if names else key
 
     def _variant_key(self, key: bytes, variant: bytes) -> bytes:
-        return blake2b(key + variant, key=self._secret, digest_size=KEY_SIZE).digest()
+        return keyed_hash(key + variant, self._secret, KEY_SIZE)
 
     def _read(self, key: bytes) -> Stored | Variants | None:
         octets = self._ring.get(key)

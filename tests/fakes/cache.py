@@ -4,7 +4,7 @@ from typing import Final
 
 from proxy.caching.identity import Identity, identify
 from proxy.caching.key import KeyRules, compile_rules, key_base
-from proxy.caching.policy import Verdict, judge
+from proxy.caching.policy import Terms, Verdict, judge
 from proxy.caching.record import SECOND, Stamp
 from proxy.caching.store import Fetched, Store
 from proxy.config.schema import Cache
@@ -38,7 +38,7 @@ def verdict_of(
 ) -> Verdict:
     """Judge a 200 with these fields."""
     return judge(
-        200, fields, identity=identity, rules=RULES, settings=settings or Cache(), now=WALL, length=1
+        200, Terms(fields), identity=identity, rules=RULES, settings=settings or Cache(), now=WALL, length=1
     )
 
 

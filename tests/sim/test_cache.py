@@ -17,7 +17,7 @@ from proxy.caching.front import Freshness, Front, freshness_of
 from proxy.caching.identity import Identity, identify
 from proxy.caching.key import Pairs
 from proxy.caching.layout import SMALLEST
-from proxy.caching.policy import Verdict, judge
+from proxy.caching.policy import Terms, Verdict, judge
 from proxy.caching.record import SECOND, Stamp
 from proxy.caching.store import CacheDescriptors, Fetched, Found, Store, create_cache
 from proxy.config.schema import Cache
@@ -216,7 +216,13 @@ class World:
 
     def judge(self, answer: Answer, identity: Identity) -> Verdict:
         return judge(
-            answer.status, answer.fields, identity=identity, rules=RULES, settings=Cache(), now=WALL, length=1
+            answer.status,
+            Terms(answer.fields),
+            identity=identity,
+            rules=RULES,
+            settings=Cache(),
+            now=WALL,
+            length=1,
         )
 
     def check(self, reader: Reader, body: bytes, outcome: str) -> None:

@@ -190,7 +190,7 @@ def test_a_claim_half_written_by_a_killed_worker_is_free(
 ) -> None:
     claims = workers.mine.claims
     _, bucket = claims._bucket_of(KEY)
-    at = claims._slots_of(bucket)[0]
+    at, _ = claims._slots_of(bucket)[0]
     steps = [(0, 0), (1, claims._owner ^ 2), (2, DEADLINE), (3, 1)]
     claims._write(at, 77, START, 9)
     for offset, value in steps[:written]:

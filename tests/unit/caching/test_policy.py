@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.caching.identity import identify
 from proxy.caching.key import Pairs, compile_rules
 from proxy.caching.outcomes import Reason
-from proxy.caching.policy import PASS_SECONDS, PASS_SECONDS_AFTER_ERROR, Verdict, judge
+from proxy.caching.policy import PASS_SECONDS, PASS_SECONDS_AFTER_ERROR, Terms, Verdict, judge
 from proxy.config.schema import Cache
 from proxy.semantics.dates import format_http_date
 
@@ -31,7 +31,7 @@ def verdict_of(
     rules = compile_rules(settings, bytes(32))
     return judge(
         status,
-        (*date, *fields),
+        Terms((*date, *fields)),
         identity=identify(request, rules),
         rules=rules,
         settings=settings,
