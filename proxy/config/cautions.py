@@ -37,7 +37,7 @@ def local_names(subject: Subject) -> Iterator[Caution]:
     """Warn of names that get a certificate which no browser knows."""
     for index, table, site in subject.sites():
         for number, name in enumerate(table.domains or ()):
-            if site.tls.mode == "acme" and needs_local_ca(name, site.tls.directory):
+            if site.tls.mode == "acme" and needs_local_ca(name, site.tls.directory, site.tls.profile):
                 message = f"no public CA serves {show(name)}: it gets a certificate of the local CA"
                 yield Caution(("site", index, "domains", number), message)
 

@@ -1,7 +1,7 @@
 """Domain names: normal form, and which of them a public CA serves."""
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 import idna
@@ -13,12 +13,16 @@ _EXPECTED: Final = 'a domain name such as "app.example.com"'
 _PATTERN_CHARACTERS: Final = frozenset("^$()|\\+?{}~*")
 _LONGEST: Final = 253  # RFC 1035 section 2.3.4: 255 octets on the wire, less the first length and the root
 
-# Names that are no public CA's: RFC 2606, 6761, 6762, 7686, 8375, 9476, ICANN's .internal, and the ones that
-# home and office routers hand out.
-_PRIVATE_ENDINGS: Final = (
-    *("localhost", "local", "internal", "test", "example", "invalid", "onion", "home.arpa", "alt"),
-    *("lan", "home", "corp", "intranet", "private", "localdomain"),
+# Names that end so are no public CA's: RFC 2606, 6761, 6762, 7686, 8375, 9476, ICANN's .internal, and the ones that
+# home and office routers hand out. autocert, which acts on it, has the same; a test compares the two.
+_PRIVATE_ENDINGS: Final = frozenset(
+    (
+        *("localhost", "local", "internal", "test", "example", "invalid", "onion", "arpa", "alt"),
+        *("lan", "home", "corp", "mail", "domain", "intranet", "private", "localdomain"),
+    )
 )
+#: The one profile with which Let's Encrypt serves addresses.
+_FOR_ADDRESSES: Final = "shortlived"
 
 
 def parse_domain(value: object) -> str:
@@ -77,16 +81,16 @@ def uses_letsencrypt(directory: str) -> bool:
     return directory in LETSENCRYPT_DIRECTORIES or directory in LETSENCRYPT_DIRECTORIES.values()
 
 
-def needs_local_ca(name: str, directory: str) -> bool:
+def needs_local_ca(name: str, directory: str, profile: str) -> bool:
     """Tell whether a name gets its certificate from the local CA, because the directory would never serve it.
 
     Only Let's Encrypt is known that well; any other directory is simply asked.
     """
     if not uses_letsencrypt(directory) or name == "*":
         return False
-    if is_ip_literal(name) or "." not in name:
-        return True
-    return name.endswith(tuple(f".{ending}" for ending in _PRIVATE_ENDINGS)) or name in _PRIVATE_ENDINGS
+    if is_ip_literal(name):
+        return profile != _FOR_ADDRESSES or not ip_address(name.strip("[]")).is_global
+    return "." not in name or name.rpartition(".")[2] in _PRIVATE_ENDINGS
 
 
 def _ip_literal(text: str) -> str:

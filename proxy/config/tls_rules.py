@@ -67,7 +67,8 @@ def crowded_certificates(subject: Subject) -> Iterator[Finding]:
     """Find sites whose names do not fit into the one certificate that they are to share."""
     for index, _, site in subject.sites():
         most = _MOST_NAMES_OF_PROFILE.get(site.tls.profile, _MOST_NAMES)
-        names = len([name for name in site.domains if not needs_local_ca(name, site.tls.directory)])
+        local = [needs_local_ca(name, site.tls.directory, site.tls.profile) for name in site.domains]
+        names = local.count(False)
         if (
             site.tls.mode == "acme"
             and site.tls.group

@@ -124,16 +124,16 @@ def test_any_text_is_a_name_or_unacceptable(text: str) -> None:
     ],
 )
 def test_names_of_no_public_ca(name: str) -> None:
-    assert needs_local_ca(name, "letsencrypt")
-    assert needs_local_ca(name, "https://acme-staging-v02.api.letsencrypt.org/directory")
-    assert not needs_local_ca(name, "https://pebble:14000/dir")
+    assert needs_local_ca(name, "letsencrypt", "")
+    assert needs_local_ca(name, "https://acme-staging-v02.api.letsencrypt.org/directory", "")
+    assert not needs_local_ca(name, "https://pebble:14000/dir", "")
 
 
 @pytest.mark.parametrize(
     "name", ["app.example.com", "internal.example.com", "notlocal.de", "*", "xn--mnchen-3ya.de"]
 )
 def test_names_of_a_public_ca(name: str) -> None:
-    assert not needs_local_ca(name, "letsencrypt")
+    assert not needs_local_ca(name, "letsencrypt", "")
 
 
 def test_ip_literals_and_directories_are_told() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from autocert.settings import Authority
+from proxy.config.names import needs_local_ca
 from proxy.config.schema import Config, ListenAddress, Server, Site, Tls
 from proxy.supervisor.certificate_wishes import (
     CertificateSettingError,
@@ -33,6 +34,34 @@ def test_each_mode_goes_its_own_way() -> None:
     assert wishes.names == {"a.test", "b.test", "dev.test", "own.test", "too.test"}
     assert wishes.hold["a.test"] == 3.0
     assert set(wishes.storage_of) == {"a.test", "b.test", "dev.test"}
+
+
+ENDINGS = (
+    *(
+        "localhost",
+        "local",
+        "internal",
+        "test",
+        "example",
+        "invalid",
+        "onion",
+        "arpa",
+        "alt",
+        "com",
+        "de",
+        "dev",
+    ),
+    *("lan", "home", "corp", "mail", "domain", "intranet", "private", "localdomain", "app", "zip", "router"),
+)
+ADDRESSES = ("9.9.9.9", "192.0.2.1", "10.0.0.1", "[2620:fe::fe]", "[2001:db8::1]", "[::1]")
+
+
+@pytest.mark.parametrize("profile", ["", "shortlived"])
+@pytest.mark.parametrize("directory", ["letsencrypt", "https://ca.test/dir"])
+def test_the_check_of_a_file_knows_who_issues_for_a_name(directory: str, profile: str) -> None:
+    for name in (*ENDINGS, *(f"a.{ending}" for ending in ENDINGS), "b.home.arpa", *ADDRESSES):
+        (wanted,) = wanted_of(site(name, directory=directory, profile=profile)).each()
+        assert needs_local_ca(name, directory, profile) == wanted.falls_to_local_ca, name
 
 
 def test_without_https_nothing_is_wanted() -> None:
