@@ -224,7 +224,7 @@ class Storage:
             # A file or a link where a folder belongs: move it away, as any other damage.
             if exc.cause.errno not in {errno.ENOTDIR, errno.ELOOP}:
                 raise
-            shelf.set_aside(folder, name, "it is not a folder", 0)
+            shelf.set_aside(folder, name, "it is not a folder", time.time())
             return folder.inner(name, create=True)
 
     def _taken(self, parse: Callable[[bytes], T], now: float, *path: str) -> Found[T]:

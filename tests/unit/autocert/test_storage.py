@@ -101,6 +101,8 @@ def test_a_file_where_a_folder_belongs_is_moved_away(storage: Storage) -> None:
     storage.save("a.com", made("a.com"))
     assert storage.load("a.com", NOW).value is not None
     assert storage.identifiers() == ["a.com"]
+    (aside,) = (storage.root / "certificates").glob("a.com.corrupt-*")
+    assert not aside.name.startswith("a.com.corrupt-1970")  # named by the time at which it was found
 
 
 def test_a_link_where_a_folder_belongs_is_moved_away(storage: Storage, tmp_path: Path) -> None:
