@@ -63,8 +63,16 @@ def load(path: str | FilePath, environ: Mapping[str, str]) -> Loaded:
 
     Raises ConfigError with every fault.
     """
+    return load_octets(read_source(str(path)), path, environ)
+
+
+def load_octets(source: bytes, path: str | FilePath, environ: Mapping[str, str]) -> Loaded:
+    """Check what was read from a configuration file, together with the files that it names.
+
+    Raises ConfigError with every fault.
+    """
     absolute = os.path.abspath(path)
-    examination = _Examination(read_source(str(path)), str(path), dirname(absolute), environ)
+    examination = _Examination(source, str(path), dirname(absolute), environ)
     lists: Lists = {}
     examination.refuse(unusable_files(examination.subject, lists))
     return Loaded(examination.subject.config, examination.warnings(), absolute, lists)

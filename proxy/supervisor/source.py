@@ -9,7 +9,8 @@ from typing import Final, Generic, TypeVar
 
 from proxy.config.errors import ConfigError, ConfigWarning
 from proxy.config.files import read_lists
-from proxy.config.loader import load, parse
+from proxy.config.loader import load_octets, parse
+from proxy.config.places import read_source
 from proxy.config.schema import Config
 from proxy.traffic.firewall import Firewalls, firewalls_of, listed_files
 
@@ -78,9 +79,11 @@ class ConfigFile:
 
     def read(self) -> Loaded:
         """Parse and validate the file. Raises ConfigError with all faults."""
-        fingerprint, digest = self.fingerprint(), self.digest()
+        fingerprint = self.fingerprint()
         begun = time.time_ns()
-        loaded = load(self.path, self._environ)
+        octets = read_source(str(self.path))  # once: a pipe has nothing more
+        digest = hashlib.sha256(octets).digest()
+        loaded = load_octets(octets, self.path, self._environ)
         firewalls = firewalls_of(loaded.config, loaded.lists)
         # Which lists there are was not known before: one that has just changed may have been read half, and its
         # fingerprint is left out, so that the watch has it read again.

@@ -27,6 +27,15 @@ def test_reading_gives_configuration_and_state(file: ConfigFile) -> None:
     assert (loaded.digest, loaded.fingerprint) == (file.digest(), file.fingerprint())
 
 
+def test_a_pipe_will_do(file: ConfigFile) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, GOOD.encode())
+    os.close(writing)
+    file.path = Path(f"/dev/fd/{reading}")
+    assert file.read().config.sites[0].domains == ("a.test",)
+    os.close(reading)
+
+
 def test_a_file_that_is_not_there(file: ConfigFile) -> None:
     assert (file.fingerprint(), file.digest()) == (None, None)
     with pytest.raises(ConfigError, match=r"proxy\.toml"):
