@@ -19,15 +19,19 @@ _REMEMBERED: Final = 4096
 
 
 class Caller:
-    """A peer's address under one snapshot; `counted_as` is the fingerprint that its connections count under."""
+    """A peer's address under one snapshot; `counted_as` is the fingerprint that its connections count under.
+
+    Where it speaks for itself alone, `lines` tell the app of it, and it takes from `bucket` under `bucket_rate`, the
+    last rate that was asked for; None for an exempt address. `client` is its text and its packed form.
+    """
 
     __slots__ = (
-        "_bucket",
-        "_bucket_rate",
-        "_lines",
+        "bucket",
+        "bucket_rate",
         "client",
         "counted_as",
         "is_trusted",
+        "lines",
         "peer",
         "snapshot",
     )
@@ -40,23 +44,15 @@ class Caller:
         self.counted_as: int | None = None
         if bounds is not None and not self.is_trusted:
             self.counted_as = bounds.client(peer.packed, snapshot.config.rate_limit.ipv6_prefix)
-        self._bucket: int | None = None
-        self._bucket_rate: RatePolicy | None = None
-        self._lines = b""
+        self.bucket: int | None = None
+        self.bucket_rate: RatePolicy | None = None
+        self.lines = client_lines(self.client[0], self.client[0], b"")
 
-    def bucket(self, rate: RatePolicy) -> int | None:
-        """Return the bucket that the address takes from under ``rate``; None when it is exempt."""
-        if rate is not self._bucket_rate:
-            self._bucket = rate.bucket(self.peer.packed)
-            self._bucket_rate = rate
-        return self._bucket
-
-    def lines(self) -> bytes:
-        """Return the field lines that tell the app of the address, where it speaks for itself alone."""
-        if not self._lines:
-            text = self.client[0]
-            self._lines = client_lines(text, text, b"")
-        return self._lines
+    def find_bucket(self, rate: RatePolicy) -> int | None:
+        """Return the bucket that the address takes from under ``rate``, and keep it in `bucket`."""
+        self.bucket = rate.bucket(self.peer.packed)
+        self.bucket_rate = rate
+        return self.bucket
 
 
 class Callers:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from proxy.clock import shared_clock
 from proxy.downstream.caller import Caller
-from proxy.downstream.pace import HALF_CLOSED_SECONDS, SEND_CHECK, WaitingFor
+from proxy.downstream.pace import HALF_CLOSED_SECONDS, HEAD, RESPONSE, SEND_CHECK
 from proxy.downstream.responses import ResponseWriter
 from proxy.exchange import Exchange
 from proxy.http1.request import RequestFields
@@ -62,7 +62,7 @@ class ClientConnection(ResponseWriter):
             server_name = transport.get_extra_info("server_name")
             self._server_name = server_name.encode() if server_name is not None else None
         if self._listener.opened(self, self._transport):
-            self._wait(WaitingFor.HEAD, self._listener.pipeline.snapshot.timeouts.head)
+            self._wait(HEAD, self._listener.pipeline.snapshot.timeouts.head)
 
     def came_from(self, caller: Caller) -> None:
         """Learn who is at the other end, and whether he may name another client."""
@@ -111,8 +111,8 @@ class ClientConnection(ResponseWriter):
                 exchange.receiver.request_complete(())
             return True
         self._close = self._ended = True
-        if self._waiting_for is WaitingFor.RESPONSE:
-            self._wait(WaitingFor.RESPONSE, HALF_CLOSED_SECONDS)
+        if self._waiting_for is RESPONSE:
+            self._wait(RESPONSE, HALF_CLOSED_SECONDS)
         return True
 
     def pause_writing(self) -> None:
@@ -166,9 +166,7 @@ class ClientConnection(ResponseWriter):
         return cast("str", self._transport.get_extra_info("tls_version") or "") if self._listener.tls else ""
 
     def client_of(self, fields: RequestFields) -> tuple[bytes, bytes]:
-        """Return the client's address as text and packed: the peer's unless a trusted peer names another."""
-        if not self.origin.trusted:
-            return self._caller.client
+        """Return the address of the client that a trusted peer names, or its own, as text and packed."""
         snapshot = self._listener.pipeline.snapshot
         header = snapshot.client_header
         client = client_address(self.peer, snapshot.trusted, header, fields.get_all(header.field_name))
@@ -178,13 +176,14 @@ class ClientConnection(ResponseWriter):
         """Return the client's bucket, remembered where the peer speaks for itself alone."""
         if self.origin.trusted:
             return rate.bucket(packed)
-        return self._caller.bucket(rate)
+        caller = self._caller
+        return caller.bucket if rate is caller.bucket_rate else caller.find_bucket(rate)
 
     def client_lines(self, exchange: Exchange, chain: bytes) -> bytes:
         """Return the field lines that tell the app who the client is."""
         if self.origin.trusted:
             return client_lines(exchange.client, self.peer.text.encode(), chain)
-        return self._caller.lines()
+        return self._caller.lines
 
     def misdirected(self, fields: RequestFields) -> bool:
         """Say whether this connection's certificate is not that of the requested host (RFC 9110 15.5.20)."""
@@ -198,16 +197,17 @@ class ClientConnection(ResponseWriter):
 
     def _new_exchange(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> Exchange:
         snapshot = self._listener.pipeline.snapshot
-        if snapshot is not self._caller.snapshot:  # proxies keep connections for long
-            self.came_from(self._listener.caller(self.peer))
+        caller = self._caller
+        if snapshot is not caller.snapshot:  # proxies keep connections for long
+            caller = self._listener.caller(self.peer)
+            self.came_from(caller)
         if self.is_reserved:
             self._close = True  # its place is needed
-        return Exchange(self, snapshot, method, target, minor, fields, shared_clock())
+        exchange = Exchange(self, snapshot, method, target, minor, fields, shared_clock())
+        exchange.client, exchange.client_packed = caller.client
+        return exchange
 
     # --- life
-
-    def _became_idle(self) -> None:
-        self._wait(WaitingFor.IDLE, self._listener.pipeline.snapshot.timeouts.idle)
 
     @property
     def is_idle(self) -> bool:

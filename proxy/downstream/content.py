@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy import answers
 from proxy.deadlines import NEVER
-from proxy.downstream.pace import PacedConnection, WaitingFor
+from proxy.downstream.pace import CONTENT, RESPONSE, PacedConnection
 from proxy.downstream.sending import RATE_AFTER
 from proxy.errors import MessageError
 from proxy.exchange import Exchange
@@ -61,7 +61,7 @@ class ContentReader(PacedConnection):
         if content and not self._take(exchange, content):
             return
         if not decoder.finished:
-            if self._waiting_for is WaitingFor.CONTENT and not self._paused_reading:
+            if self._waiting_for is CONTENT and not self._paused_reading:
                 self._content_expected()
             return
         self._decoder = None
@@ -69,7 +69,7 @@ class ContentReader(PacedConnection):
         if consumed < len(data):
             self._keep(data[consumed:])
         if exchange.receiver is not None:
-            self._waiting_for = WaitingFor.RESPONSE
+            self._waiting_for = RESPONSE
             self.deadline = NEVER
             exchange.receiver.request_complete(decoder.trailers)
         if self._exchange is exchange and self._responded:
@@ -79,7 +79,7 @@ class ContentReader(PacedConnection):
         """Wait for the next octets of content from now on."""
         if self.deadline == NEVER:
             self._content_since = self._listener.loop.time()
-        self._wait(WaitingFor.CONTENT, self._timeout_of(WaitingFor.CONTENT))
+        self._wait(CONTENT, self._timeout_of(CONTENT))
 
     def _take(self, exchange: Exchange, content: bytes) -> bool:
         """Hand content to who forwards it, or drop it; False when the request ended here."""
@@ -109,7 +109,7 @@ class ContentReader(PacedConnection):
         if not self._paused_reading and not self._closing:
             self._paused_reading = True
             self._transport.pause_reading()
-            if self._waiting_for is WaitingFor.CONTENT:
+            if self._waiting_for is CONTENT:
                 self._paused_since = self._listener.loop.time()
                 self.deadline = NEVER
 
@@ -118,9 +118,9 @@ class ContentReader(PacedConnection):
         if self._paused_reading and not self._closing:
             self._paused_reading = False
             self._transport.resume_reading()
-            if self._waiting_for is WaitingFor.CONTENT:
+            if self._waiting_for is CONTENT:
                 self._content_since += self._listener.loop.time() - self._paused_since
-                self._wait(WaitingFor.CONTENT, self._timeout_of(WaitingFor.CONTENT))
+                self._wait(CONTENT, self._timeout_of(CONTENT))
 
     def _fail_content(self, error: MessageError) -> None:
         """Refuse a request in the middle of its content."""

@@ -47,6 +47,14 @@ class WaitingFor(Enum):
     LINGER = "linger"
 
 
+#: The members that every request meets: a look into the enumeration takes as long as three calls.
+HEAD: Final = WaitingFor.HEAD
+IDLE: Final = WaitingFor.IDLE
+CONTENT: Final = WaitingFor.CONTENT
+RESPONSE: Final = WaitingFor.RESPONSE
+TUNNEL: Final = WaitingFor.TUNNEL
+
+
 class PacedConnection(asyncio.Protocol):
     """A connection whose waits end in time."""
 
@@ -70,7 +78,7 @@ class PacedConnection(asyncio.Protocol):
         self._listener = listener
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._exchange: Exchange | None = None
-        self._waiting_for = WaitingFor.HEAD
+        self._waiting_for: WaitingFor = HEAD
         self._paused_reading = False
         self._write_paused = False
         self._closing = False  # nothing that arrives counts any more
@@ -93,10 +101,6 @@ class PacedConnection(asyncio.Protocol):
     def _has_begun_head(self) -> bool:
         """Say whether a part of a request head has arrived."""
 
-    def _log(self, exchange: Exchange) -> None:
-        exchange.receiver = None  # breaks the reference cycle, so that no collector has to
-        self._listener.pipeline.completed(exchange)
-
     # --- deadlines
 
     def _wait(self, reason: WaitingFor, seconds: float) -> None:
@@ -115,17 +119,13 @@ class PacedConnection(asyncio.Protocol):
             timeouts = exchange.route.timeouts
         else:
             timeouts = self._listener.pipeline.snapshot.timeouts
-        match reason:
-            case WaitingFor.CONTENT:
-                return timeouts.body
-            case WaitingFor.TUNNEL:
-                return timeouts.upgraded_idle
-            case WaitingFor.HEAD:
-                return timeouts.head
-            case WaitingFor.IDLE:
-                return timeouts.idle
-            case _:
-                return NEVER
+        if reason is CONTENT:
+            return timeouts.body
+        if reason is TUNNEL:
+            return timeouts.upgraded_idle
+        if reason is IDLE:
+            return timeouts.idle
+        return timeouts.head if reason is HEAD else NEVER
 
     def deadline_reached(self, now: float) -> None:
         """End what has waited too long (called by the wheel)."""
@@ -183,7 +183,7 @@ class PacedConnection(asyncio.Protocol):
             exchange.status = CLIENT_CLOSED
         if not exchange.error and exchange.status != 101:
             exchange.error = "client-gone"
-        self._log(exchange)
+        self._listener.pipeline.completed(exchange)
 
     # --- a client that does not take what it asked for
 
@@ -249,7 +249,7 @@ class PacedConnection(asyncio.Protocol):
         self._closing = True
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            self._log(exchange)
+            self._listener.pipeline.completed(exchange)
         self._transport.close()
         if self._transport.get_write_buffer_size():  # TLS had collected more than the kernel takes
             self._watch_sending()
@@ -260,7 +260,7 @@ class PacedConnection(asyncio.Protocol):
         self._closing = True
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            self._log(exchange)
+            self._listener.pipeline.completed(exchange)
         self._discarded = 0
         if self._paused_reading:
             self._paused_reading = False

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 from proxy import answers
 from proxy.deadlines import NEVER
 from proxy.downstream.content import ContentReader
-from proxy.downstream.pace import WaitingFor
+from proxy.downstream.pace import CONTENT, HEAD, RESPONSE
 from proxy.errors import MessageError
 from proxy.exchange import Exchange
 from proxy.http1 import grammar
 from proxy.http1.body import ChunkedDecoder, LengthDecoder
+from proxy.http1.memo import MAX_SECTION
 from proxy.http1.partial import PartialHead, without_empty_lines
 from proxy.http1.request import RequestFields, RequestLine, parse_request_fields, parse_request_line
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What is refused before it had fields; its client may well send on.
 _NO_FIELDS: Final = replace(parse_request_fields(b"", 0, 1), persists=True)
+#: To look for one octet is a tenth of a look for more.
+_PERCENT: Final = ord("%")
 
 
 class RequestReader(ContentReader):
@@ -59,25 +62,37 @@ class RequestReader(ContentReader):
 
     def _next_request(self, data: bytes) -> bytes:
         """Begin the request at the start of ``data`` and return what lies behind it; keep an unfinished head."""
-        listener = self._listener
         match = grammar.ORIGIN_REQUEST_LINE.match(data)
         if match is None:
             return self._uncommon_request(data)
         line_end = match.end()
-        # From the CRLF that ends the request line: with no fields at all the empty line follows at once.
-        head_end = data.find(b"\r\n\r\n", line_end - 2)
-        if head_end < 0:
-            return self._unfinished_head(data)
         method, target, version = match.groups()
-        minor = version[0] - 48
-        section = data[line_end : head_end + 2]
-        fields = listener.request_memo[minor].get(section)
+        minor = 1 if version == b"1" else 0
+        memo = self._listener.request_memo[minor]
+        # Most often all of the rest is one known section with its empty line. As no section holds an empty line, what
+        # is known by the whole rest needs no search for the end of the head (0.15 µs).
+        end = len(data) - 2
+        fields = None
+        if line_end < end <= line_end + MAX_SECTION and data[end:] == b"\r\n":
+            fields = memo.get(data[line_end:end])
         if fields is None:
-            fields = self._parse_fields(section, minor)
-        if method == b"CONNECT" or method == b"TRACE" or b"%00" in target or line_end > grammar.LONG_LINE:
+            # From the CRLF that ends the request line: with no fields at all the empty line follows at once.
+            end = data.find(b"\r\n\r\n", line_end - 2) + 2
+            if end < 2:
+                return self._unfinished_head(data)
+            section = data[line_end:end]
+            fields = memo.get(section)
+            if fields is None:
+                fields = self._parse_fields(section, minor)
+        if (
+            method == b"CONNECT"
+            or method == b"TRACE"
+            or line_end > grammar.LONG_LINE
+            or (_PERCENT in target and b"%00" in target)
+        ):
             parse_request_line(data[: line_end - 2])  # names the fault
         self._begin(method, target, minor, fields)
-        return b"" if len(data) == head_end + 4 else self._behind_head(data[head_end + 4 :])
+        return b"" if len(data) == end + 2 else self._behind_head(data[end + 2 :])
 
     def _behind_head(self, rest: bytes) -> bytes:
         """Hand on what came in the same packet behind a request's head."""
@@ -135,7 +150,7 @@ class RequestReader(ContentReader):
             partial = PartialHead(self._listener.pipeline.snapshot.max_head_size, is_request=True)
             partial.add(data)
             self._partial = partial
-            self._wait(WaitingFor.HEAD, self._listener.pipeline.snapshot.timeouts.head)
+            self._wait(HEAD, self._listener.pipeline.snapshot.timeouts.head)
         return b""
 
     def _more_of_head(self, partial: PartialHead, data: bytes) -> None:
@@ -157,9 +172,9 @@ class RequestReader(ContentReader):
         self._close = not fields.persists
         exchange = self._new_exchange(method, target, minor, fields)
         self._exchange = exchange
-        self._waiting_for = WaitingFor.RESPONSE
+        self._waiting_for = RESPONSE
         self.deadline = NEVER
-        if not fields.has_content:
+        if not fields.chunked and fields.content_length <= 0:
             pipeline.admit(exchange)
             return
         self._decoder = ChunkedDecoder() if fields.chunked else LengthDecoder(fields.content_length)
@@ -169,8 +184,8 @@ class RequestReader(ContentReader):
         pipeline.admit(exchange)
         if self._exchange is exchange and exchange.receiver is not None and not self._responded:
             # Who waits for 100 is not late: the app is, and that has a deadline of its own.
-            expected = NEVER if fields.expects_continue else self._timeout_of(WaitingFor.CONTENT)
-            self._wait(WaitingFor.CONTENT, expected)
+            expected = NEVER if fields.expects_continue else self._timeout_of(CONTENT)
+            self._wait(CONTENT, expected)
 
     def _keep(self, data: bytes) -> None:
         """Let requests wait behind the current one; stop reading while there are too many octets of them."""
@@ -193,7 +208,6 @@ class RequestReader(ContentReader):
         if exchange is None:
             exchange = self._new_exchange(b"-", b"-", 1, _NO_FIELDS)
             self._exchange = exchange
-            exchange.client, exchange.client_packed = self.client_of(_NO_FIELDS)
         exchange.error = error.kind
         exchange.receiver = None
         self._close = True
@@ -208,7 +222,3 @@ class RequestReader(ContentReader):
     @abstractmethod
     def _new_exchange(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> Exchange:
         """Make an exchange whose client's side is this connection."""
-
-    @abstractmethod
-    def client_of(self, fields: RequestFields) -> tuple[bytes, bytes]:
-        """Return the client's address as text and packed."""

@@ -1,11 +1,10 @@
 """Responses out, and tunnels: the writing half of a client connection (RFC 9112)."""
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from proxy.answers import Answer
 from proxy.downstream.content import MAX_DISCARDED
-from proxy.downstream.pace import WaitingFor
+from proxy.downstream.pace import CONTENT, IDLE, TUNNEL
 from proxy.downstream.requests import RequestReader
 from proxy.errors import GatewayError
 from proxy.exchange import Exchange
@@ -31,10 +30,6 @@ class ResponseWriter(RequestReader):
         super().__init__(listener)
         self._chunked = False  # the response's content goes out in chunks
         self._tunnelled = False
-
-    @abstractmethod
-    def _became_idle(self) -> None:
-        """Wait for the next request."""
 
     def _answer(self, answer: Answer) -> None:
         self.respond(
@@ -89,7 +84,7 @@ class ResponseWriter(RequestReader):
             if self._chunked:
                 content = writer.chunk(content)
             if len(content) < JOIN_BELOW:
-                self._transport.write(b"%s%s%s\r\n%s" % (line, block, framing, content))
+                self._transport.write(b"".join((line, block, framing, b"\r\n", content)))
             else:
                 self._transport.writelines((b"%s%s%s\r\n" % (line, block, framing), content))
         if complete:
@@ -111,10 +106,13 @@ class ResponseWriter(RequestReader):
         elif not exchange.minor_version:
             lines += b"Connection: keep-alive\r\n"
         if len(content) < JOIN_BELOW:
-            self._transport.write(b"%s%s\r\n%s" % (prefix, lines, content))
+            self._transport.write(b"".join((prefix, lines, b"\r\n", content)))
         else:
             self._transport.writelines((b"%s%s\r\n" % (prefix, lines), content))
-        self._response_complete(exchange)
+        if exchange.complete:
+            self._end_exchange()
+        else:
+            self._response_complete(exchange)
 
     def upstream_failed(self, error: GatewayError) -> None:
         """Tell the client that there will be no response from the app."""
@@ -147,7 +145,7 @@ class ResponseWriter(RequestReader):
         """Send a 1xx response; HTTP/1.0 does not know them (RFC 9110 section 15.2)."""
         if self._exchange is not None and self._exchange.minor_version and not self._closing:
             self._transport.write(b"%s%s\r\n" % (writer.status_line(status), block))
-            if status == 100 and self._waiting_for is WaitingFor.CONTENT and not self._paused_reading:
+            if status == 100 and self._waiting_for is CONTENT and not self._paused_reading:
                 self._content_expected()
 
     def send_content(self, content: bytes) -> None:
@@ -178,7 +176,7 @@ class ResponseWriter(RequestReader):
         """Cut the response off: without its last chunk or octets where they tell, else with a reset."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            self._log(exchange)
+            self._listener.pipeline.completed(exchange)
         if self._closing:
             return
         if exchange is not None and not self._chunked and not exchange.minor_version:
@@ -194,7 +192,7 @@ class ResponseWriter(RequestReader):
         exchange.receiver = None  # the rest of the content is read and dropped
         self._responded = True
         self._discarded = 0
-        self._wait(WaitingFor.CONTENT, self._timeout_of(WaitingFor.CONTENT))
+        self._wait(CONTENT, self._timeout_of(CONTENT))
         if self._paused_reading:
             self.resume_content()
 
@@ -210,12 +208,12 @@ class ResponseWriter(RequestReader):
             return
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            self._log(exchange)
+            self._listener.pipeline.completed(exchange)
         self._chunked = False
         if self._paused_reading:
             self._paused_reading = False
             self._transport.resume_reading()
-        self._became_idle()
+        self._wait(IDLE, self._listener.pipeline.snapshot.timeouts.idle)
         if self._waiting and not self._serving:
             data, self._waiting = self._waiting, b""
             self._serve(data)
@@ -248,7 +246,7 @@ class ResponseWriter(RequestReader):
         self._listener.counters.add(counters.UPGRADED_OPENED)
         early, self._waiting = self._waiting, b""
         exchange.received += len(early)
-        self._wait(WaitingFor.TUNNEL, self._timeout_of(WaitingFor.TUNNEL))
+        self._wait(TUNNEL, self._timeout_of(TUNNEL))
         if self._paused_reading:
             self.resume_content()
         if self._ended:
@@ -278,7 +276,7 @@ class ResponseWriter(RequestReader):
 
     def _tunnel_used(self) -> None:
         if not self._write_paused:
-            self.deadline = self._listener.loop.time() + self._timeout_of(WaitingFor.TUNNEL)
+            self.deadline = self._listener.loop.time() + self._timeout_of(TUNNEL)
 
     def shut_down_tunnel(self) -> bool:
         """Pass on that the app has sent all it will; False where the transport cannot say so by itself."""
@@ -291,6 +289,6 @@ class ResponseWriter(RequestReader):
         """Send what is left and close."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            self._log(exchange)
+            self._listener.pipeline.completed(exchange)
         if not self._closing:
             self._close_transport()

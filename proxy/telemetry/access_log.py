@@ -9,7 +9,7 @@ import json
 import re
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.http1.request import RequestFields
 from proxy.telemetry.counters import CACHE_OUTCOMES
@@ -25,6 +25,11 @@ _LONGEST_HOST: Final = 260
 _LONGEST_ADDRESS: Final = 200
 LIMIT_OUTCOMES: Final = ("", "limited", "dry-run")
 _KEY: Final = "access-log"
+#: The numbers of three digits: to format one costs five times a look into a table.
+_THREE_DIGITS: Final = tuple(f"{number:03d}" for number in range(1000))
+_MICROSECOND: Final = 1000  # nanoseconds
+_JSON_SECOND: Final = "%Y-%m-%dT%H:%M:%S"
+_COMBINED_SECOND: Final = "%d/%b/%Y:%H:%M:%S +0000"
 
 
 class LineSink(Protocol):
@@ -35,21 +40,15 @@ class LineSink(Protocol):
         ...
 
 
-class Facts(Protocol):
-    """What the log says about the client's connection."""
-
-    @property
-    def tls_version(self) -> str:
-        """The TLS version, or an empty string."""
-        ...
-
-
-class _FieldTexts(NamedTuple):
+class _FieldTexts:
     """The escaped texts of one field section."""
 
-    json_tail: str
-    agent: str
-    referer: str
+    __slots__ = ("agent", "json_tail", "referer")
+
+    def __init__(self, host: str, agent: str, referer: str) -> None:
+        self.agent = agent
+        self.referer = referer
+        self.json_tail = f',"host":{host},"user_agent":{agent},"referer":{referer}}}'
 
 
 class AccessLog:
@@ -62,16 +61,24 @@ class AccessLog:
         # "a[token]=" and "token[]=" are what frameworks make of nested values.
         pattern = rf"([?&;\[](?:{names})\]?(?:\[\])?=)[^&#]*"
         self._secrets = re.compile(pattern, re.IGNORECASE) if names else None
-        self._second = -1
+        self._second = 0.0  # the present second (since the epoch), and how it is written
         self._second_text = ""
 
-    def write(self, exchange: "Exchange", facts: Facts, request_id: bytes, seconds: float) -> None:
-        """Write the line of an exchange that is over."""
-        if self._sink is None:
-            return
-        self._sink.put(self._line(exchange, facts, request_id.decode(), seconds))
+    def write(self, exchange: "Exchange", request_id: bytes, nanoseconds: int, tls_version: str) -> None:
+        """Write the line of an exchange that is over and took so long; ``tls_version`` is empty for http."""
+        sink = self._sink
+        if sink is not None:
+            sink.put(self._line(exchange, request_id, nanoseconds, tls_version))
+
+    def _begin_second(self, form: str) -> float:
+        """Write the present second in a form of strftime; return how much of it has passed."""
+        now = time.time()
+        self._second = float(int(now))
+        self._second_text = time.strftime(form, time.gmtime(now))
+        return now - self._second
 
     def _target(self, target: bytes) -> str:
+        """Write a target as it may come into a log, and into a JSON string."""
         text = target[:_LONGEST_TARGET].decode("latin-1")
         if self._secrets is not None and "?" in text:
             text = self._secrets.sub(r"\1[redacted]", _decoded_names(text))
@@ -87,12 +94,12 @@ class AccessLog:
         texts = fields.shared.get(_KEY)
         if not isinstance(texts, _FieldTexts):
             referer = fields.get(b"referer") or b""
-            agent = _bounded((fields.get(b"user-agent") or b"")[:_LONGEST_AGENT], _LONGEST_AGENT)
             bare = self._without_secrets(referer).encode("latin-1")
-            told = _bounded(bare[:_LONGEST_REFERER], _LONGEST_REFERER)
-            host = _bounded((fields.host or b"")[:_LONGEST_HOST], _LONGEST_HOST)
-            tail = f',"host":{host},"user_agent":{agent},"referer":{told}}}'
-            texts = _FieldTexts(tail, agent, told)
+            texts = _FieldTexts(
+                host=_bounded((fields.host or b"")[:_LONGEST_HOST], _LONGEST_HOST),
+                agent=_bounded((fields.get(b"user-agent") or b"")[:_LONGEST_AGENT], _LONGEST_AGENT),
+                referer=_bounded(bare[:_LONGEST_REFERER], _LONGEST_REFERER),
+            )
             fields.shared[_KEY] = texts
         return texts
 
@@ -100,41 +107,55 @@ class AccessLog:
         text = value.decode("latin-1")
         return self._secrets.sub(r"\1[redacted]", _decoded_names(text)) if self._secrets is not None else text
 
-    def _json_line(self, exchange: "Exchange", facts: Facts, request_id: str, seconds: float) -> str:
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
-        upstream = ""
+    def _json_line(self, exchange: "Exchange", request_id: bytes, nanoseconds: int, tls_version: str) -> str:
+        passed = time.time() - self._second
+        if not 0.0 <= passed < 1.0:
+            passed = self._begin_second(_JSON_SECOND)
+        target = exchange.target.decode("latin-1")
+        if "?" in target or "\\" in target or len(target) > _LONGEST_TARGET:
+            target = self._target(exchange.target)
+        texts = exchange.fields.shared.get(_KEY)
+        if not isinstance(texts, _FieldTexts):
+            texts = self._texts(exchange.fields)
+        more = ""
         if exchange.upstream_address:
             seconds_there = exchange.upstream_seconds
             took = f"{seconds_there:.6f}" if seconds_there >= 0 else "null"
-            upstream = f',"upstream":{_quoted(exchange.upstream_address)},"upstream_seconds":{took}'
+            more = f',"upstream":{_quoted(exchange.upstream_address)},"upstream_seconds":{took}'
         if exchange.error or exchange.limited or exchange.retries:
-            upstream += _outcome(exchange.error, exchange.limited, exchange.retries)
-        tls = facts.tls_version
-        if tls:
-            upstream += f',"tls":"{tls}"'
+            more += _outcome(exchange.error, exchange.limited, exchange.retries)
+        if tls_version:
+            more += f',"tls":"{tls_version}"'
         return (
-            f'{{"time":"{self._second_text}.{int(now % 1 * 1000):03d}Z","id":"{request_id}",'
+            f'{{"time":"{self._second_text}.{_THREE_DIGITS[int(passed * 1000)]}Z","id":"{request_id.decode()}",'
             f'"client":"{exchange.client.decode()}","method":"{exchange.method.decode()}",'
-            f'"target":"{self._target(exchange.target)}","protocol":"HTTP/1.{exchange.minor_version}",'
+            f'"target":"{target}","protocol":"HTTP/1.{exchange.minor_version}",'
             f'"status":{exchange.status},"received":{exchange.received},"sent":{exchange.sent},'
-            f'"seconds":{seconds:.6f},"cache":"{CACHE_OUTCOMES[exchange.cache_outcome]}"{upstream}'
-            f"{self._texts(exchange.fields).json_tail}"
+            f'"seconds":{_seconds(nanoseconds)},"cache":"{CACHE_OUTCOMES[exchange.cache_outcome]}"{more}'
+            f"{texts.json_tail}"
         )
 
-    def _combined_line(self, exchange: "Exchange", facts: Facts, request_id: str, seconds: float) -> str:
+    def _combined_line(
+        self, exchange: "Exchange", request_id: bytes, nanoseconds: int, tls_version: str
+    ) -> str:
         texts = self._texts(exchange.fields)
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._second_text = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(self._second))
+        if not 0.0 <= time.time() - self._second < 1.0:
+            self._begin_second(_COMBINED_SECOND)
         return (
             f"{exchange.client.decode() or '-'} - - [{self._second_text}] "
             f'"{exchange.method.decode()} {self._target(exchange.target)} HTTP/1.{exchange.minor_version}" '
             f"{exchange.status} {exchange.sent} {_or_dash(texts.referer)} {_or_dash(texts.agent)}"
         )
+
+
+def _seconds(nanoseconds: int) -> str:
+    """Write a duration in seconds, to the microsecond."""
+    microseconds = (nanoseconds + _MICROSECOND // 2) // _MICROSECOND
+    if microseconds < 1000:
+        return "0.000" + _THREE_DIGITS[microseconds]
+    if microseconds < 1_000_000:
+        return f"0.{_THREE_DIGITS[microseconds // 1000]}{_THREE_DIGITS[microseconds % 1000]}"
+    return f"{microseconds * 1e-6:.6f}"
 
 
 _ENCODED: Final = re.compile(r"%(2[dDeE]|5[bBdDfF]|3[0-9]|4[1-9a-fA-F]|5[0-9aA]|6[1-9a-fA-F]|7[0-9aA])")

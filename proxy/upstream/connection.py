@@ -22,7 +22,7 @@ from proxy.errors import (
 )
 from proxy.http1.body import CloseDecoder
 from proxy.upstream.handler import ResponseHandler
-from proxy.upstream.reading import ResponseReader, State
+from proxy.upstream.reading import CLOSED, CONTENT, HEAD, IDLE, TUNNEL, ResponseReader
 
 #: How long an app may take for what is still to be sent through a tunnel that has ended (seconds).
 LAST_WORDS_SECONDS: Final = 30.0
@@ -38,33 +38,32 @@ class UpstreamConnection(ResponseReader):
     def begin(
         self,
         handler: ResponseHandler,
-        method: bytes,
         octets: bytes,
-        *,
+        timeouts: Timeouts,
+        now: float,
+        is_head: bool,
         complete: bool,
         upgrade: bool,
-        timeouts: Timeouts,
     ) -> None:
-        """Send a request (head and the content at hand).
+        """Send a request (head and the content at hand); ``now`` is the loop's clock.
 
         The wait for the response counts from the moment when the request is complete.
         """
         self._handler = handler
-        self._method = method
+        self._is_head = is_head
         self._upgrade = upgrade
-        self._state = State.HEAD
+        self._state = HEAD
         self._interim = 0
         self.octets = 0
         self._request_complete = complete
         self.keepalive = timeouts.keepalive_upstream
-        self._read_timeout = timeouts.read
-        self._first_byte = timeouts.first_byte
-        self._expire_at(self.pool.loop.time() + timeouts.first_byte)
+        self._timeouts = timeouts
+        self._expire_at(now + timeouts.first_byte)
         self._transport.write(octets)
 
     def send(self, octets: bytes) -> None:
         """Send more of the request, or octets of a tunnel."""
-        if self._state is not State.CLOSED:
+        if self._state is not CLOSED:
             self._transport.write(octets)
 
     def request_sent(self) -> None:
@@ -74,25 +73,25 @@ class UpstreamConnection(ResponseReader):
 
     def extend(self) -> None:
         """Push the deadline out: the request's content is still on its way."""
-        if self._state is State.HEAD and self.deadline != NEVER:
-            self._wait(self._first_byte)
+        if self._state is HEAD and self.deadline != NEVER:
+            self._wait(self._timeouts.first_byte)
 
     def pause(self) -> None:
         """Read no more of the response for now; the wait for the client is not the app's fault."""
-        if self._state is not State.CLOSED:
+        if self._state is not CLOSED:
             self.is_paused = True
             self._transport.pause_reading()
             self.deadline = NEVER
 
     def resume(self) -> None:
         """Go on reading."""
-        if self._state is not State.CLOSED:
+        if self._state is not CLOSED:
             self.is_paused = False
             self._transport.resume_reading()
-            if self._state is State.CONTENT:
+            if self._state is CONTENT:
                 self._wait(self._read_timeout)
-            elif self._state is State.HEAD:
-                self._wait(self._first_byte)
+            elif self._state is HEAD:
+                self._wait(self._timeouts.first_byte)
 
     def cancel(self) -> None:
         """Give the exchange up: the connection is of no use any more."""
@@ -101,13 +100,13 @@ class UpstreamConnection(ResponseReader):
 
     def close(self) -> None:
         """Close the connection and take it from the pool."""
-        if self._state is not State.CLOSED:
-            self._state = State.CLOSED
+        if self._state is not CLOSED:
+            self._state = CLOSED
             self._transport.abort()
 
     def end_tunnel(self) -> bool:
         """Pass on that the client has sent all it will; False where the transport cannot say so by itself (TLS)."""
-        if self._state is not State.TUNNEL or not self._transport.can_write_eof():
+        if self._state is not TUNNEL or not self._transport.can_write_eof():
             return False
         self._transport.write_eof()
         return True
@@ -115,15 +114,14 @@ class UpstreamConnection(ResponseReader):
     def finish_tunnel(self) -> None:
         """Close the tunnel when all octets are sent, which the app has to take soon."""
         self._handler = None
-        if self._state is not State.CLOSED:
-            self._state = State.CLOSED
+        if self._state is not CLOSED:
+            self._state = CLOSED
             self._transport.close()
             self._wait(LAST_WORDS_SECONDS)
 
-    @property
     def is_usable(self) -> bool:
         """Say whether a request may be sent."""
-        return self._state is State.IDLE and not self._transport.is_closing()
+        return self._state is IDLE and not self._transport.is_closing()
 
     def wait_idle(self, now: float) -> None:
         """Close unless used within the time that the last request has named."""
@@ -138,16 +136,16 @@ class UpstreamConnection(ResponseReader):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the handler, if there is one, and the pool."""
-        state, self._state = self._state, State.CLOSED
+        state, self._state = self._state, CLOSED
         self.deadline = NEVER
         self.pool.wheel.discard(self)
         self.pool.lost(self)
         handler, self._handler = self._handler, None
         if handler is None:
             return
-        if state is State.TUNNEL:
+        if state is TUNNEL:
             handler.tunnel_closed()
-        elif state is State.CONTENT and isinstance(self._decoder, CloseDecoder) and exc is None:
+        elif state is CONTENT and isinstance(self._decoder, CloseDecoder) and exc is None:
             handler.response_complete(())
         elif isinstance(exc, ssl.SSLError):
             handler.response_failed(TlsFailureError(str(exc)))
@@ -156,9 +154,9 @@ class UpstreamConnection(ResponseReader):
 
     def eof_received(self) -> bool:
         """Relay the end of one direction of a tunnel; anywhere else an end is the end."""
-        if self._state is State.TUNNEL and self._handler is not None:
+        if self._state is TUNNEL and self._handler is not None:
             self._handler.tunnel_ended()
-            return self._state is State.TUNNEL and self._transport.can_write_eof()
+            return self._state is TUNNEL and self._transport.can_write_eof()
         return False
 
     def pause_writing(self) -> None:
@@ -175,7 +173,7 @@ class UpstreamConnection(ResponseReader):
 
     def data_received(self, data: bytes) -> None:
         """Take octets of the response."""
-        if self._state is State.HEAD:
+        if self._state is HEAD:
             self.octets += len(data)
             try:
                 if self._partial is not None:
@@ -187,18 +185,30 @@ class UpstreamConnection(ResponseReader):
                 self._heads(data)
             except MessageError as error:
                 self._invalid(error)
-        elif self._state is State.CONTENT:
+        elif self._state is CONTENT:
             self.octets += len(data)
             self.deadline = self.pool.loop.time() + self._read_timeout
             self._content(data)
-        elif self._state is State.TUNNEL:
+        elif self._state is TUNNEL:
             if self._handler is not None:
                 self._handler.tunnel_octets(data)
-        elif self._state is State.IDLE:
+        elif self._state is IDLE:
             self.close()  # nobody asked: such octets could pass for the next response
 
-    def _give_back(self) -> None:
-        self.pool.give_back(self)
+    def _settle(self, surplus: bool) -> None:
+        """End the exchange on this side, before the handler hears of it: it may want the connection again at once."""
+        self._handler = None
+        self._decoder = None
+        self.deadline = NEVER
+        if self._keep and not surplus and not self._write_paused and not self._transport.is_closing():
+            self._state = IDLE
+            if self.is_paused:
+                # The last octets have filled the client's buffer: it is nothing to the next request.
+                self.is_paused = False
+                self._transport.resume_reading()
+            self.pool.give_back(self)
+        else:
+            self.close()
 
     # --- deadlines
 
@@ -206,11 +216,11 @@ class UpstreamConnection(ResponseReader):
         """End what has waited too long (called by the wheel)."""
         state = self._state
         handler, self._handler = self._handler, None
-        self._state = State.CLOSED
+        self._state = CLOSED
         self._transport.abort()
         if handler is None:
             return
-        if state is State.HEAD:
+        if state is HEAD:
             handler.response_failed(FirstByteTimeoutError(f"{self.address}: no response head in time"))
         else:
             handler.response_failed(ReadTimeoutError(f"{self.address}: stopped after {self.octets} bytes"))

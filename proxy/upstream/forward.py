@@ -12,15 +12,15 @@ When something fails before the response has begun:
 - anything else is answered 502 or 504.  Nothing else is ever sent twice.
 """
 
-from typing import Final, cast
+from typing import Final
 
 from proxy.clock import shared_clock
 from proxy.errors import GatewayError, UpstreamResetError
 from proxy.http1 import writer
-from proxy.http1.response import Framing, ResponseFields, StatusLine
+from proxy.http1.response import ResponseFields
 from proxy.semantics.fields import IDEMPOTENT_METHODS, FieldLine
-from proxy.semantics.forwarding import response_block
 from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.heads import ResponseHead
 from proxy.upstream.health import FailureStage
 from proxy.upstream.tunnel import TunnelEnd
 
@@ -33,29 +33,31 @@ class Forward(TunnelEnd):
 
     __slots__ = ()
 
-    def start(self) -> None:
-        """Choose an address and send the request there."""
-        self._exchange.receiver = self
-        self._next_target(None)
-
     # --- the request
 
-    def _send(self, connection: UpstreamConnection) -> None:
+    def _send(self, connection: UpstreamConnection, now: float) -> None:
         exchange, plan = self._exchange, self._plan
         self._connection = connection
         exchange.upstream_address = connection.address
         head = plan.head or plan.make_head()
         host_line = head.host_line or self._authority_line()
         downstream = exchange.downstream
-        octets = b"%s %s HTTP/1.1\r\n%s%s%s%s%sX-Request-ID: %s\r\n\r\n" % (
-            exchange.method,
-            self._route.upstream_target(exchange.target),
-            host_line,
-            head.block,
-            downstream.client_lines(exchange, head.chain),
-            head.forwarded_tail,
-            plan.upgrade_lines if exchange.is_upgrade else exchange.extra_lines,
-            self._pipeline.request_id(exchange),
+        route, method = self._route, exchange.method
+        octets = b"".join(
+            (
+                method,
+                b" ",
+                route.upstream_target(exchange.target) if route.strip_prefix else exchange.target,
+                b" HTTP/1.1\r\n",
+                host_line,
+                head.block,
+                downstream.client_lines(exchange, head.chain),
+                head.forwarded_tail,
+                plan.upgrade_lines if exchange.is_upgrade else exchange.extra_lines,
+                b"X-Request-ID: ",
+                exchange.request_id or self._pipeline.request_id(exchange),
+                b"\r\n\r\n",
+            )
         )
         complete = exchange.complete
         if self._pending:
@@ -64,14 +66,8 @@ class Forward(TunnelEnd):
             octets += writer.last_chunk(self._trailers)
         if not self._sent_at:
             self._sent_at = shared_clock()
-        connection.begin(
-            self,
-            exchange.method,
-            octets,
-            complete=complete,
-            upgrade=exchange.is_upgrade,
-            timeouts=self._route.timeouts,
-        )
+        is_head = method == b"HEAD"
+        connection.begin(self, octets, route.timeouts, now, is_head, complete, exchange.is_upgrade)
 
     def _authority_line(self) -> bytes:
         """Return the Host of the address itself, for ``host = "upstream"`` and for requests without Host."""
@@ -141,63 +137,43 @@ class Forward(TunnelEnd):
 
     # --- the response
 
-    def interim_response(self, status: StatusLine, fields: ResponseFields) -> None:
+    def interim_response(self, head: ResponseHead) -> None:
         """Pass a 1xx on: 100 to a client that waits for it, others with their fields (RFC 9110 section 15.2)."""
-        if status.status != 100:
-            self._exchange.downstream.send_interim(status.status, self._block(fields))
+        if head.status != 100:
+            self._exchange.downstream.send_interim(head.status, head.block(self._route))
         elif self._exchange.fields.expects_continue:
             self._exchange.downstream.send_interim(100, b"")
             if self._connection is not None and not self._exchange.complete:
                 self._connection.extend()
 
-    def response_head(
-        self, status: StatusLine, fields: ResponseFields, framing: Framing, content: bytes, *, complete: bool
-    ) -> None:
+    def response_head(self, head: ResponseHead, content: bytes, complete: bool) -> None:
         """Pass the response's head on, with the content that came along."""
         exchange = self._exchange
         now = shared_clock()
-        seconds = (now - self._sent_at) * 1e-9
-        exchange.upstream_seconds = seconds
+        took = now - self._sent_at
+        exchange.upstream_seconds = took * 1e-9
         if complete and exchange.complete:
             exchange.ended = now
         target = self._target
         if target is not None and target.health.failures:
             target.health.succeeded()
         if exchange.site is not None:
-            exchange.site.counters.upstream(seconds)
-        block, has_date = self._prepared_block(status, fields)
+            exchange.site.counters.upstream(took)
+        block = head.block(self._route)
         if exchange.writes:
-            self._wrote(fields)
+            self._wrote(head.fields)
         if complete:
             self._finished()
         if exchange.cache_lines:
             block += exchange.cache_lines
-        length = fields.content_length if framing is not Framing.CHUNKED else -1
         exchange.downstream.respond(
-            status.octets, status.status, block, length, content, complete=complete, has_date=has_date
+            head.line, head.status, block, head.length, content, complete=complete, has_date=head.has_date
         )
 
     def _wrote(self, fields: ResponseFields | None) -> None:
         """Void what this request may have changed, before anybody hears how it ended."""
         pointers = () if fields is None else tuple((lower, value) for lower, _, value in fields.lines)
         self._pipeline.response_arrived(self._exchange, pointers)
-
-    def _prepared_block(self, status: StatusLine, fields: ResponseFields) -> tuple[bytes, bool]:
-        """Return the response's field lines, made once per field section and route, and whether Date is there."""
-        known = fields.derived.get(self._route)
-        if known is not None:
-            return cast("tuple[bytes, bool]", known)
-        keep_upgrade = status.status == 426
-        block = self._block(fields, keep_upgrade=keep_upgrade)
-        has_date = fields.get(b"date") is not None
-        if not keep_upgrade:
-            fields.derived[self._route] = (block, has_date)
-        return block, has_date
-
-    def _block(self, fields: ResponseFields, *, keep_upgrade: bool = False) -> bytes:
-        return response_block(
-            fields.lines, fields.connection, self._route.response_edits, keep_upgrade=keep_upgrade
-        )
 
     def response_content(self, content: bytes) -> None:
         """Pass the next octets of content on."""
@@ -237,7 +213,7 @@ class Forward(TunnelEnd):
         stale = connection.reused and connection.octets == 0 and isinstance(error, UpstreamResetError)
         if stale and not self._content_sent and exchange.method in IDEMPOTENT_METHODS:
             self._only_new = True
-            self._next_target(error)
+            self.seek(error)
             return
         if not stale:
             target.health.failed(self._pipeline.loop.time(), FailureStage.EXCHANGE, error.kind)

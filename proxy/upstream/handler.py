@@ -3,20 +3,18 @@
 from typing import Protocol
 
 from proxy.errors import GatewayError
-from proxy.http1.response import Framing, ResponseFields, StatusLine
 from proxy.semantics.fields import FieldLine
+from proxy.upstream.heads import ResponseHead
 
 
 class ResponseHandler(Protocol):
     """Who waits for a response."""
 
-    def interim_response(self, status: StatusLine, fields: ResponseFields) -> None:
+    def interim_response(self, head: ResponseHead) -> None:
         """Take a 1xx response other than 101."""
         ...
 
-    def response_head(
-        self, status: StatusLine, fields: ResponseFields, framing: Framing, content: bytes, *, complete: bool
-    ) -> None:
+    def response_head(self, head: ResponseHead, content: bytes, complete: bool) -> None:
         """Take the final response's head, with the content that came along; ``complete`` when that is all of it."""
         ...
 
@@ -28,7 +26,7 @@ class ResponseHandler(Protocol):
         """Learn that the content is complete."""
         ...
 
-    def switched(self, fields: ResponseFields, octets: bytes) -> None:
+    def switched(self, head: ResponseHead, octets: bytes) -> None:
         """Learn that the app switched protocols (101); ``octets`` already belong to the new one."""
         ...
 

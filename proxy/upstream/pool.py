@@ -19,13 +19,12 @@ from proxy.errors import (
     GatewayError,
     TlsFailureError,
 )
-from proxy.http1.memo import FieldMemo
-from proxy.http1.response import ResponseFields
 from proxy.telemetry import counters
 from proxy.telemetry.counters import WorkerCounters
 from proxy.upstream.addresses import TargetKey
 from proxy.upstream.balancer import Target
 from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.heads import ResponseMemo
 
 #: Connections to one address, from one worker: kept idle, and in all. Above, requests wait for ``connect``
 #: seconds.
@@ -78,7 +77,7 @@ class PoolContext:
         self.loop = loop
         self.wheel = wheel
         self.counters = counters
-        self.response_memo: FieldMemo[ResponseFields] = FieldMemo()
+        self.response_memo = ResponseMemo()
 
 
 class Pool:
@@ -111,22 +110,18 @@ class Pool:
         self.response_memo = context.response_memo
         self.label = f"unix:{key.path}" if key.scheme == "unix" else f"{_bracketed(key.address)}:{key.port}"
 
-    def take(self, keepalive: float, *, fresh_only: bool) -> UpstreamConnection | None:
+    def take(self, keepalive: float, now: float) -> UpstreamConnection | None:
         """Return the most recently used idle connection that may still be used, or None.
 
-        ``keepalive`` is how long one may have been idle (seconds); ``fresh_only`` for requests that must not
-        be repeated.
+        ``keepalive`` is how long one may have been idle (seconds), ``now`` the loop's clock.
         """
         idle = self._idle
-        if not idle:
-            return None
-        oldest = self.loop.time() - (min(FRESH, keepalive) if fresh_only else keepalive)
         while idle:
             connection = idle.pop()
-            if connection.idle_since < oldest:
+            if now - connection.idle_since > keepalive:
                 idle.append(connection)
                 return None
-            if connection.is_usable:
+            if connection.is_usable():
                 connection.reused = True
                 self._context.counters.add(counters.UPSTREAM_REUSED)
                 return connection
@@ -217,7 +212,7 @@ class Pool:
         try:
             async with asyncio.timeout(attempt.timeout):
                 connection = await self._make()
-            if not connection.is_usable:
+            if not connection.is_usable():
                 raise ConnectionResetError(errno.ECONNRESET, "closed at once")
         except (OSError, TimeoutError, ssl.SSLError) as exc:
             waiter, attempt.waiter = attempt.waiter, None

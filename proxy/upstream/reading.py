@@ -8,21 +8,14 @@ from abc import abstractmethod
 from enum import Enum
 from typing import TYPE_CHECKING, Final, cast
 
+from proxy.config.schema import Timeouts
 from proxy.deadlines import NEVER, TICK
 from proxy.errors import InvalidResponseError, MessageError
 from proxy.http1.body import BodyDecoder, ChunkedDecoder, CloseDecoder, LengthDecoder
 from proxy.http1.partial import PartialHead
-from proxy.http1.response import (
-    MAX_RESPONSE_HEAD,
-    Framing,
-    ResponseFields,
-    StatusLine,
-    parse_response_fields,
-    parse_status_line,
-    persists,
-    response_framing,
-)
+from proxy.http1.response import MAX_RESPONSE_HEAD, Framing
 from proxy.upstream.handler import ResponseHandler
+from proxy.upstream.heads import ResponseHead, parse_response_head
 
 if TYPE_CHECKING:
     from proxy.upstream.pool import Pool
@@ -41,20 +34,32 @@ class State(Enum):
     CLOSED = "closed"
 
 
+#: The members that every request meets: a look into the enumeration takes as long as three calls.
+IDLE: Final = State.IDLE
+HEAD: Final = State.HEAD
+CONTENT: Final = State.CONTENT
+TUNNEL: Final = State.TUNNEL
+CLOSED: Final = State.CLOSED
+_NONE: Final = Framing.NONE
+_LENGTH: Final = Framing.LENGTH
+_CLOSE: Final = Framing.CLOSE
+_DEFAULTS: Final = Timeouts()
+
+
 class ResponseReader(asyncio.Protocol):
     """The reading half of an upstream connection."""
 
     __slots__ = (
         "_decoder",
-        "_first_byte",
         "_handler",
         "_interim",
+        "_is_head",
         "_keep",
-        "_method",
         "_partial",
         "_read_timeout",
         "_request_complete",
         "_state",
+        "_timeouts",
         "_transport",
         "_upgrade",
         "_write_paused",
@@ -75,16 +80,16 @@ class ResponseReader(asyncio.Protocol):
         self.address = pool.label
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._handler: ResponseHandler | None = None
-        self._state = State.IDLE
+        self._state: State = IDLE
         self._partial: PartialHead | None = None
         self._decoder: BodyDecoder | None = None
-        self._method = b""
+        self._is_head = False  # HEAD was asked
         self._upgrade = False
         self._interim = 0
         self._keep = False
         self._request_complete = True
-        self._first_byte = 0.0
-        self._read_timeout = 0.0
+        self._timeouts = _DEFAULTS  # of the current request's route
+        self._read_timeout = 0.0  # of the current response's content
         self._write_paused = False
         self.keepalive = 1.0  # how long it may be idle, seconds; as the last request's route says
         self.octets = 0  # of the current response, head included
@@ -100,8 +105,8 @@ class ResponseReader(asyncio.Protocol):
         """End what has waited too long (called by the wheel)."""
 
     @abstractmethod
-    def _give_back(self) -> None:
-        """Return the connection to its pool."""
+    def _settle(self, surplus: bool) -> None:
+        """End the exchange on this side: back to the pool, or closed for good where octets came behind it."""
 
     @abstractmethod
     def close(self) -> None:
@@ -111,71 +116,56 @@ class ResponseReader(asyncio.Protocol):
 
     def _heads(self, data: bytes) -> None:
         """Take interim heads and then the final one."""
+        memo = self.pool.response_memo
         while True:
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
+            end = data.find(b"\r\n\r\n") + 2
+            if end < 2:
                 self._partial = PartialHead(MAX_RESPONSE_HEAD, is_request=False)
                 self._partial.add(data)
                 return
-            line_end = data.find(b"\r\n")
-            status = parse_status_line(data[:line_end])
-            section = data[line_end + 2 : end + 2]
-            if len(section) > MAX_RESPONSE_HEAD:
-                raise MessageError("head-too-large", "the header section is too large")
-            fields = self.pool.response_memo.get(section)
-            if fields is None:
-                fields = parse_response_fields(section)
-                self.pool.response_memo.put(section, fields)
-            if status.status >= 200:
-                self._final(status, fields, data, end + 4)
+            octets = data[:end]
+            head = memo.get(octets)
+            if head is None:
+                head = parse_response_head(octets)
+                memo.put(octets, head)
+            if head.status >= 200:
+                self._final(head, data, end + 2)
                 return
-            data = data[end + 4 :]
-            if status.status == 101:
-                self._switch(fields, data)
+            data = data[end + 2 :]
+            if head.status == 101:
+                self._switch(head, data)
                 return
             self._interim += 1
             if self._interim > MAX_INTERIM:
                 raise MessageError("interim", "too many interim responses")
             if self._handler is not None:
-                self._handler.interim_response(status, fields)
+                self._handler.interim_response(head)
             if self._handler is None or not data:
                 return
 
-    def _final(self, status: StatusLine, fields: ResponseFields, data: bytes, position: int) -> None:
-        framing = response_framing(self._method, status, fields)
+    def _final(self, head: ResponseHead, data: bytes, position: int) -> None:
+        framing = _NONE if self._is_head else head.framing()
         handler = self._handler
         if handler is None:
             return
-        self._keep = self._request_complete and framing is not Framing.CLOSE and persists(status, fields)
+        self._keep = self._request_complete and framing is not _CLOSE and head.persists
         surplus = len(data) - position
-        if framing is Framing.NONE:
-            self._settle(surplus=surplus > 0)
-            handler.response_head(status, fields, framing, b"", complete=True)
-            return
-        if framing is Framing.LENGTH and surplus >= fields.content_length:
+        length = 0 if framing is _NONE else head.length
+        if surplus >= length >= 0:
             # The common case: the whole response in one packet.
-            content = data[position : position + fields.content_length]
-            self._settle(surplus=surplus > fields.content_length)
-            handler.response_head(status, fields, framing, content, complete=True)
+            self._settle(surplus > length)
+            handler.response_head(head, data[position : position + length], True)
             return
-        self._state = State.CONTENT
-        self._decoder = _decoder_for(framing, fields.content_length)
-        if fields.is_event_stream:
-            self._read_timeout = NEVER
+        self._state = CONTENT
+        self._decoder = _decoder_for(framing, length)
+        self._read_timeout = NEVER if head.fields.is_event_stream else self._timeouts.read
         self._wait(self._read_timeout)
         if not surplus:
-            handler.response_head(status, fields, framing, b"", complete=False)
+            handler.response_head(head, b"", False)
             return
-        self._head_with_content(handler, status, fields, framing, data[position:])
+        self._head_with_content(handler, head, data[position:])
 
-    def _head_with_content(
-        self,
-        handler: ResponseHandler,
-        status: StatusLine,
-        fields: ResponseFields,
-        framing: Framing,
-        rest: bytes,
-    ) -> None:
+    def _head_with_content(self, handler: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
         decoder = self._decoder
         if decoder is None:
             return
@@ -183,17 +173,17 @@ class ResponseReader(asyncio.Protocol):
             content, consumed = decoder.feed(rest)
         except MessageError as error:
             # The head was good and is out of date already: cut off behind it, as for a fault in later content.
-            handler.response_head(status, fields, framing, b"", complete=False)
+            handler.response_head(head, b"", False)
             self._invalid(error)
             return
         trailers = decoder.trailers
         if decoder.finished and not trailers:
-            self._settle(surplus=consumed < len(rest))
-            handler.response_head(status, fields, framing, content, complete=True)
+            self._settle(consumed < len(rest))
+            handler.response_head(head, content, True)
             return
-        handler.response_head(status, fields, framing, content, complete=False)
+        handler.response_head(head, content, False)
         if decoder.finished and self._handler is handler:
-            self._settle(surplus=consumed < len(rest))
+            self._settle(consumed < len(rest))
             handler.response_complete(trailers)
 
     def _content(self, data: bytes) -> None:
@@ -209,33 +199,18 @@ class ResponseReader(asyncio.Protocol):
         if content:
             handler.response_content(content)
         if decoder.finished and self._handler is handler:
-            self._settle(surplus=consumed < len(data))
+            self._settle(consumed < len(data))
             handler.response_complete(decoder.trailers)
 
-    def _settle(self, *, surplus: bool) -> None:
-        """End the exchange on this side, before the handler hears of it: it may want the connection again at once."""
-        self._handler = None
-        self._decoder = None
-        self.deadline = NEVER
-        if self._keep and not surplus and not self._write_paused and not self._transport.is_closing():
-            self._state = State.IDLE
-            if self.is_paused:
-                # The last octets have filled the client's buffer: it is nothing to the next request.
-                self.is_paused = False
-                self._transport.resume_reading()
-            self._give_back()
-        else:
-            self.close()
-
-    def _switch(self, fields: ResponseFields, octets: bytes) -> None:
+    def _switch(self, head: ResponseHead, octets: bytes) -> None:
         handler = self._handler
         if handler is None:
             return
         if not self._upgrade:
             raise MessageError("switch", "the app switched protocols although nobody asked")
-        self._state = State.TUNNEL
+        self._state = TUNNEL
         self.deadline = NEVER
-        handler.switched(fields, octets)
+        handler.switched(head, octets)
 
     def _invalid(self, error: MessageError) -> None:
         handler, self._handler = self._handler, None
@@ -256,6 +231,6 @@ class ResponseReader(asyncio.Protocol):
 
 
 def _decoder_for(framing: Framing, length: int) -> BodyDecoder:
-    if framing is Framing.LENGTH:
+    if framing is _LENGTH:
         return LengthDecoder(length)
     return ChunkedDecoder() if framing is Framing.CHUNKED else CloseDecoder()

@@ -10,7 +10,7 @@ from proxy.upstream.balancer import Target
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.happy_eyeballs import Race
 from proxy.upstream.health import FailureStage
-from proxy.upstream.pool import Attempt
+from proxy.upstream.pool import FRESH, Attempt, Pool
 
 if TYPE_CHECKING:
     from proxy.pipeline import Pipeline
@@ -61,18 +61,18 @@ class Seeker:
         self._sent_at = 0  # nanoseconds of the shared clock; 0: not yet
 
     @abstractmethod
-    def _send(self, connection: UpstreamConnection) -> None:
-        """Send the request."""
+    def _send(self, connection: UpstreamConnection, now: float) -> None:
+        """Send the request; ``now`` is the loop's clock."""
 
     @abstractmethod
     def _fail(self, error: GatewayError) -> None:
         """End the request: there is no (further) address to try."""
 
-    def _next_target(self, error: GatewayError | None) -> None:
-        """Try the next address; ``error`` is what the last one failed with."""
+    def seek(self, error: GatewayError | None = None) -> None:
+        """Choose an address and send the request there; ``error`` is what the last one failed with."""
         exchange, route = self._exchange, self._route
-        loop_time = self._pipeline.loop.time()
-        target = route.balancer.pick(loop_time, exchange.client_packed, self._tried)
+        now = self._pipeline.loop.time()
+        target = route.balancer.pick(now, exchange.client_packed, self._tried)
         if target is None:
             self._fail(error or self._no_target())
             return
@@ -82,21 +82,26 @@ class Seeker:
                 exchange.site.counters.retried()
         self._target = target
         target.in_flight += 1
-        try:
-            pool = self._pipeline.pool_of(target)
-        except GatewayError as fault:
-            self.not_connected(fault)
-            return
+        pool = target.pool
+        if not isinstance(pool, Pool):  # nothing was ever sent there
+            try:
+                pool = self._pipeline.pool_of(target)
+            except GatewayError as fault:
+                self.not_connected(fault)
+                return
         timeouts = route.timeouts
         if not self._only_new:
-            once = exchange.method not in IDEMPOTENT_METHODS or exchange.fields.has_content
-            connection = pool.take(timeouts.keepalive_upstream, fresh_only=once)
+            keepalive, fields = timeouts.keepalive_upstream, exchange.fields
+            # In place of has_content: a property takes as long as three comparisons.
+            if exchange.method not in IDEMPOTENT_METHODS or fields.chunked or fields.content_length > 0:
+                keepalive = min(FRESH, keepalive)
+            connection = pool.take(keepalive, now)
             if connection is not None:
                 # Sent as soon as it came, which needs no look at the clock (0.3 µs).
                 self._sent_at = exchange.started if error is None else 0
-                self._send(connection)
+                self._send(connection, now)
                 return
-        other = route.balancer.alternate(target, loop_time, self._tried)
+        other = route.balancer.alternate(target, now, self._tried)
         if other is None:
             self._attempt = pool.connect(self, timeouts.connect)
         else:
@@ -125,7 +130,7 @@ class Seeker:
         """Take the connection and send the request."""
         self._attempt = None
         self._sent_at = 0
-        self._send(connection)
+        self._send(connection, self._pipeline.loop.time())
 
     def not_connected(self, error: GatewayError) -> None:
         """Go on to the next address: nothing was sent."""
@@ -135,7 +140,7 @@ class Seeker:
         self._count_failure(error)
         self._tried = (*self._tried, target)
         if error.try_next:
-            self._next_target(error)
+            self.seek(error)
         else:
             self._fail(error)
 

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from proxy.clock import shared_clock
 from proxy.errors import GatewayError, InvalidResponseError
-from proxy.http1.response import ResponseFields
+from proxy.upstream.heads import ResponseHead
 from proxy.upstream.seeking import Seeker
 
 
@@ -17,27 +17,24 @@ class TunnelEnd(Seeker):
     def response_failed(self, error: GatewayError) -> None:
         """Learn that there will be no (further) response."""
 
-    @abstractmethod
-    def _block(self, fields: ResponseFields, *, keep_upgrade: bool = False) -> bytes:
-        """Return the field lines of a response as the client gets them."""
-
     def _finished(self) -> None:
         """Let go of the connection: nothing more comes or goes over it."""
         self._connection = None
         self._release()
 
-    def switched(self, fields: ResponseFields, octets: bytes) -> None:
+    def switched(self, head: ResponseHead, octets: bytes) -> None:
         """Become a tunnel after the app's 101, which names the protocol anew (RFC 9110 section 7.8)."""
         exchange, connection = self._exchange, self._connection
         if connection is None:
             return
-        accepted = [p for p in fields.upgrade if p in self._route.upgrade]
-        if not accepted or len(fields.upgrade) != 1:
+        named = head.fields.upgrade
+        accepted = [protocol for protocol in named if protocol in self._route.upgrade]
+        if not accepted or len(named) != 1:
             connection.cancel()
             self.response_failed(InvalidResponseError("switched to a protocol that was not asked for"))
             return
         exchange.upstream_seconds = (shared_clock() - self._sent_at) * 1e-9
-        block = self._block(fields) + b"Connection: Upgrade\r\nUpgrade: %s\r\n" % accepted[0]
+        block = head.block(self._route) + b"Connection: Upgrade\r\nUpgrade: %s\r\n" % accepted[0]
         early = exchange.downstream.switch_protocols(block)
         if early:
             connection.send(early)

@@ -21,13 +21,6 @@ SECRETS = ("token", "access_token", "key", "api_key", "password", "secret", "cod
 ID = b"0123456789abcdef0123456789abcdef"
 
 
-class Facts:
-    """A connection's part of the line."""
-
-    def __init__(self, tls_version: str = "") -> None:
-        self.tls_version = tls_version
-
-
 def exchange_of(
     target: bytes = b"/", section: bytes = b"", *, method: bytes = b"GET", host: bytes = b"a.test"
 ) -> Exchange:
@@ -42,12 +35,17 @@ def exchange_of(
 
 
 def line_of(
-    exchange: Exchange, *, combined: bool = False, secrets: tuple[str, ...] = SECRETS, tls: str = ""
+    exchange: Exchange,
+    *,
+    combined: bool = False,
+    secrets: tuple[str, ...] = SECRETS,
+    nanoseconds: int = 12_345_600,
+    tls: str = "",
 ) -> str:
     """Return the line that is written for an exchange."""
     sink = Lines()
     log = AccessLog(sink, combined=combined, redact_query=secrets)
-    log.write(exchange, Facts(tls), ID, 0.0123456)
+    log.write(exchange, ID, nanoseconds, tls)
     (line,) = sink.lines
     return line
 
@@ -94,8 +92,46 @@ def test_a_combined_line_is_what_log_readers_know() -> None:
     assert re.fullmatch(pattern, line_of(exchange, combined=True))
 
 
+@pytest.mark.parametrize(
+    ("nanoseconds", "written"),
+    [
+        (0, "0.000000"),
+        (499, "0.000000"),
+        (500, "0.000001"),
+        (123_400, "0.000123"),
+        (999_499, "0.000999"),
+        (999_500, "0.001000"),
+        (1_000_000, "0.001000"),
+        (40_506_000, "0.040506"),
+        (999_999_499, "0.999999"),
+        (999_999_500, "1.000000"),
+        (61_000_007_000, "61.000007"),
+    ],
+)
+def test_how_long_it_took_is_told_to_the_microsecond(nanoseconds: int, written: str) -> None:
+    assert f'"seconds":{written},' in line_of(exchange_of(), nanoseconds=nanoseconds)
+
+
+@pytest.mark.parametrize(
+    ("now", "written"),
+    [
+        (1_600_000_000.0, "2020-09-13T12:26:40.000Z"),
+        (1_600_000_000.9999, "2020-09-13T12:26:40.999Z"),
+        (1_600_000_001.25, "2020-09-13T12:26:41.250Z"),
+        (1_599_999_999.5, "2020-09-13T12:26:39.500Z"),  # somebody has set the clock back
+    ],
+)
+def test_a_line_tells_when_it_was_written(monkeypatch: pytest.MonkeyPatch, now: float, written: str) -> None:
+    sink = Lines()
+    log = AccessLog(sink, combined=False, redact_query=())
+    for moment in (1_600_000_000.5, now):
+        monkeypatch.setattr("proxy.telemetry.access_log.time.time", lambda moment=moment: moment)
+        log.write(exchange_of(), ID, 0, "")
+    assert json.loads(sink.lines[1])["time"] == written
+
+
 def test_nothing_is_written_without_a_sink() -> None:
-    AccessLog(None, combined=False, redact_query=()).write(exchange_of(), Facts(), ID, 0.0)
+    AccessLog(None, combined=False, redact_query=()).write(exchange_of(), ID, 0, "")
 
 
 def test_an_upstream_that_did_not_answer_took_no_time() -> None:
@@ -231,7 +267,7 @@ def test_texts_are_made_once_for_a_field_section() -> None:
     sink = Lines()
     log = AccessLog(sink, combined=False, redact_query=SECRETS)
     for _ in range(2):
-        log.write(exchange, Facts(), ID, 0.0)
+        log.write(exchange, ID, 0, "")
     (texts,) = [value for key, value in exchange.fields.shared.items() if key == "access-log"]
-    log.write(exchange, Facts(), ID, 0.0)
+    log.write(exchange, ID, 0, "")
     assert exchange.fields.shared["access-log"] is texts

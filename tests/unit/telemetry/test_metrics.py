@@ -66,8 +66,8 @@ def labels(**values: str) -> tuple[tuple[str, str], ...]:
 
 def test_requests_show_only_what_has_happened() -> None:
     words = memoryview(bytearray(COUNTERS_SIZE)).cast("Q")
-    WorkerCounters(words).site(0).request(200, Outcome.HIT, 0.03, 100, 900)
-    WorkerCounters(words).site(0).request(999, Outcome.NONE, 0.001, 1, 1)
+    WorkerCounters(words).site(0).request(200, Outcome.HIT, 30_000_000, 100, 900)
+    WorkerCounters(words).site(0).request(999, Outcome.NONE, 1_000_000, 1, 1)
     site = words[PROCESS_WORDS : PROCESS_WORDS + SITE_WORDS].tolist()
     shown = samples(observation(Totals(process=[0] * PROCESS_WORDS, sites={"a.test": site})))
     requests = {key: value for key, value in shown.items() if key[0] == "foregate_requests_total"}

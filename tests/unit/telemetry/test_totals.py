@@ -43,8 +43,8 @@ def workers(ledger: CounterLedger) -> Iterator[list[FakeWorker]]:
 def test_all_workers_count_together(ledger: CounterLedger, workers: list[FakeWorker]) -> None:
     blocks = ledger.assign(["a.test", "b.test"])
     for worker in workers:
-        worker.counters.site(blocks["a.test"]).request(200, 1, 0.5, 10, 20)
-        worker.counters.site(NO_SITE).request(404, 0, 0.5, 1, 2)
+        worker.counters.site(blocks["a.test"]).request(200, 1, 500_000_000, 10, 20)
+        worker.counters.site(NO_SITE).request(404, 0, 500_000_000, 1, 2)
         worker.counters.add(counters.HTTP_OPENED, 5)
     totals = ledger.totals()
     assert totals.sites["a.test"][counters.SENT] == 40
@@ -58,7 +58,7 @@ def test_an_ended_worker_takes_nothing_away(ledger: CounterLedger) -> None:
     blocks = ledger.assign(["a.test"])
     for round_ in range(1, 4):
         worker = FakeWorker(ledger)
-        worker.counters.site(blocks["a.test"]).request(200, 1, 0.5, 10, 20)
+        worker.counters.site(blocks["a.test"]).request(200, 1, 500_000_000, 10, 20)
         before = ledger.totals()
         worker.end()
         assert ledger.totals() == before

@@ -7,10 +7,9 @@ import pytest
 from proxy.config.schema import Timeouts
 from proxy.deadlines import NEVER, DeadlineWheel
 from proxy.errors import GatewayError
-from proxy.http1.memo import FieldMemo
-from proxy.http1.response import Framing, ResponseFields, StatusLine
 from proxy.semantics.fields import FieldLine
 from proxy.upstream.connection import LAST_WORDS_SECONDS, UpstreamConnection
+from proxy.upstream.heads import ResponseHead, ResponseMemo
 from proxy.upstream.pool import Pool
 from proxy.upstream.reading import MAX_INTERIM
 from tests.fakes.hand_clock import HandClock
@@ -30,7 +29,7 @@ class FakePool:
     def __init__(self, clock: HandClock) -> None:
         self.loop = clock.loop
         self.wheel = DeadlineWheel(clock.loop)
-        self.response_memo: FieldMemo[ResponseFields] = FieldMemo()
+        self.response_memo = ResponseMemo()
         self.kept: list[UpstreamConnection] = []
         self.lost_ones: list[UpstreamConnection] = []
 
@@ -48,13 +47,11 @@ class Handler:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def interim_response(self, status: StatusLine, fields: ResponseFields) -> None:
-        self.told.append(f"interim {status.status}")
+    def interim_response(self, head: ResponseHead) -> None:
+        self.told.append(f"interim {head.status}")
 
-    def response_head(
-        self, status: StatusLine, fields: ResponseFields, framing: Framing, content: bytes, *, complete: bool
-    ) -> None:
-        self.told.append(f"head {status.status} {framing.value} {content!r} {complete}")
+    def response_head(self, head: ResponseHead, content: bytes, complete: bool) -> None:
+        self.told.append(f"head {head.status} {head.framing().value} {content!r} {complete}")
 
     def response_content(self, content: bytes) -> None:
         self.told.append(f"content {content!r}")
@@ -62,7 +59,7 @@ class Handler:
     def response_complete(self, trailers: tuple[FieldLine, ...]) -> None:
         self.told.append(f"complete {[name for name, _, _ in trailers]}")
 
-    def switched(self, fields: ResponseFields, octets: bytes) -> None:
+    def switched(self, head: ResponseHead, octets: bytes) -> None:
         self.told.append(f"switched {octets!r}")
 
     def tunnel_octets(self, octets: bytes) -> None:
@@ -96,9 +93,8 @@ class Bench:
         self.handler = Handler()
 
     def begin(self, method: bytes = b"GET", *, complete: bool = True, upgrade: bool = False) -> None:
-        self.connection.begin(
-            self.handler, method, REQUEST, complete=complete, upgrade=upgrade, timeouts=TIMEOUTS
-        )
+        now = self.pool.loop.time()
+        self.connection.begin(self.handler, REQUEST, TIMEOUTS, now, method == b"HEAD", complete, upgrade)
 
     def gets(self, octets: bytes) -> list[str]:
         """Return what the handler is told about these octets."""
@@ -126,7 +122,7 @@ class Full(Handler):
         super().__init__()
         self.connection = connection
 
-    def interim_response(self, status: StatusLine, fields: ResponseFields) -> None:
+    def interim_response(self, head: ResponseHead) -> None:
         self.connection.pause()
 
     def response_content(self, content: bytes) -> None:
@@ -257,8 +253,8 @@ def test_a_handler_that_leaves_in_the_middle_of_heads_hears_no_more() -> None:
     bench.begin()
 
     class Leaving(Handler):
-        def interim_response(self, status: StatusLine, fields: ResponseFields) -> None:
-            super().interim_response(status, fields)
+        def interim_response(self, head: ResponseHead) -> None:
+            super().interim_response(head)
             bench.connection.cancel()
 
     bench.handler = Leaving()
@@ -293,7 +289,7 @@ def test_an_idle_connection_is_closed_in_time_and_its_file_is_not_moved_by_each_
         bench.begin()
         bench.gets(OK)
         bench.clock.advance(3.0)
-        assert bench.connection.is_usable
+        assert bench.connection.is_usable()
     bench.clock.advance(1.5)
     assert bench.transport.calls == ["abort"]
 

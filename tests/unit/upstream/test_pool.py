@@ -18,7 +18,7 @@ from proxy.upstream import pool as pool_module
 from proxy.upstream.addresses import TargetKey
 from proxy.upstream.balancer import Target
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.pool import Pool, PoolContext, drop_https_pools
+from proxy.upstream.pool import FRESH, Pool, PoolContext, drop_https_pools
 
 PATIENCE = 10.0
 KEEPALIVE = 4.0
@@ -72,6 +72,9 @@ class Bench:
         self.pool.connect(waiter, timeout)
         return waiter
 
+    def take(self, keepalive: float = KEEPALIVE) -> UpstreamConnection | None:
+        return self.pool.take(keepalive, self.pool.loop.time())
+
     async def connection(self) -> UpstreamConnection:
         """Return a fresh connection that may be given back."""
         connection = await self.ask().connection()
@@ -99,10 +102,10 @@ async def test_takes_the_one_used_last(bench: Bench) -> None:
     first, second = await bench.connection(), await bench.connection()
     bench.pool.give_back(first)
     bench.pool.give_back(second)
-    assert bench.pool.take(KEEPALIVE, fresh_only=False) is second
+    assert bench.take() is second
     assert second.reused
-    assert bench.pool.take(KEEPALIVE, fresh_only=True) is first
-    assert bench.pool.take(KEEPALIVE, fresh_only=False) is None
+    assert bench.take(FRESH) is first
+    assert bench.take() is None
     for connection in (first, second):
         connection.close()
 
@@ -111,9 +114,9 @@ async def test_takes_none_that_was_idle_for_too_long(bench: Bench) -> None:
     connection = await bench.connection()
     bench.pool.give_back(connection)
     connection.idle_since -= 2.0
-    assert bench.pool.take(KEEPALIVE, fresh_only=True) is None
-    assert bench.pool.take(1.5, fresh_only=False) is None
-    assert bench.pool.take(KEEPALIVE, fresh_only=False) is connection
+    assert bench.take(FRESH) is None
+    assert bench.take(1.5) is None
+    assert bench.take() is connection
     connection.close()
 
 
@@ -122,7 +125,7 @@ async def test_a_connection_that_closes_leaves_the_pool(bench: Bench) -> None:
     bench.pool.give_back(connection)
     bench.listening.accept()[0].close()
     await bench.all_closed()
-    assert bench.pool.take(KEEPALIVE, fresh_only=False) is None
+    assert bench.take() is None
 
 
 async def test_keeps_only_so_many(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,8 +133,8 @@ async def test_keeps_only_so_many(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     first, second = await bench.connection(), await bench.connection()
     bench.pool.give_back(first)
     bench.pool.give_back(second)
-    assert not second.is_usable
-    assert bench.pool.take(KEEPALIVE, fresh_only=False) is first
+    assert not second.is_usable()
+    assert bench.take() is first
     first.close()
 
 
@@ -171,7 +174,7 @@ async def test_who_waits_in_line_does_not_wait_for_ever(
     error = await bench.ask(timeout=0.01).error()
     assert (error.status, error.proxy_status) == (503, "connection_limit_reached")
     bench.pool.give_back(only)
-    assert bench.pool.take(KEEPALIVE, fresh_only=False) is only
+    assert bench.take() is only
     only.close()
 
 
@@ -204,7 +207,7 @@ async def test_a_cancelled_attempt_leaves_no_connection_behind(bench: Bench) -> 
     attempt.cancel()
     await bench.all_closed()
     assert not waiter.told.done()
-    assert bench.pool.take(KEEPALIVE, fresh_only=False) is None
+    assert bench.take() is None
 
 
 @pytest.mark.parametrize("turns", range(8))
@@ -247,7 +250,7 @@ async def test_an_app_that_talks_before_it_is_asked_is_no_app(bench: Bench) -> N
         await chatting
     if isinstance(told, UpstreamConnection):  # the greeting came a moment later
         await bench.all_closed()
-        assert not told.is_usable
+        assert not told.is_usable()
     else:
         assert told.kind == "refused"
 
@@ -317,7 +320,7 @@ async def test_after_a_reload_https_is_connected_anew_under_the_ca_files_as_they
         target.pool = bench.pool
         targets.append(target)
     drop_https_pools(targets[:1])
-    assert (targets[0].pool, kept.is_usable) == (bench.pool, True)
+    assert (targets[0].pool, kept.is_usable()) == (bench.pool, True)
     drop_https_pools(targets)
     assert [target.pool for target in targets] == [bench.pool, None]
     await bench.all_closed()
