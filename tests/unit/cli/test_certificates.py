@@ -65,11 +65,11 @@ def test_a_change_that_is_refused_says_why(run: Run, instance: AnswerOnce) -> No
     assert run("certs", "renew", "a.test") == (1, "", "foregate: The CA is away. Wait.\n")
 
 
-@pytest.mark.parametrize("command", [("certs", "renew", "-x-"), ("diagnose", "a b")])
+@pytest.mark.parametrize("command", [("certs", "renew", "--", "-x-"), ("diagnose", "a b")])
 def test_what_is_no_domain_is_a_usage_error(run: Run, file: Path, command: tuple[str, ...]) -> None:
     status, out, err = run(*command)
     assert (status, out) == (2, "")
-    assert "is not a domain" in err or "No such option" in err
+    assert f'"{command[-1]}" is not a domain: expected a domain name such as "app.example.com"; ' in err
 
 
 @pytest.mark.parametrize(("problems", "status"), [([PROBLEM], 1), ([], 0)])

@@ -1,6 +1,8 @@
 """Certificates on their way to real workers: hundreds at a time, confirmed, and never waiting for the dead."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -72,5 +74,13 @@ async def test_a_worker_that_ends_is_not_waited_for(pool: WorkerPool) -> None:
         await pool.sync(60.0)
 
 
-async def test_patience_ends(pool: WorkerPool) -> None:
-    await pool.sync(0.0)
+async def test_patience_with_a_worker_that_does_not_answer_ends(pool: WorkerPool) -> None:
+    await pool.sync(60.0)
+    silent = pool.workers[0].pid
+    os.kill(silent, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(60):
+            await pool.sync(0.01)
+        assert pool.serving == 2
+    finally:
+        os.kill(silent, signal.SIGCONT)
