@@ -1,6 +1,6 @@
 """The two Starlette applications: a read-only one for monitoring, and the operator's."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Final
 
@@ -18,7 +18,6 @@ from proxy.admin.problem import problem
 from proxy.admin.scrapes import Scrapes
 
 _API: Final = "/api/v1"
-_Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def monitoring_application(operations: Operations) -> Starlette:

@@ -48,10 +48,6 @@ class Wishes:
         """Return all names that https is served for."""
         return frozenset(self.hold)
 
-    def from_files(self, name: str) -> FilePair | None:
-        """Return the files of a name, None when it has none."""
-        return next((pair for pair, names in self.files.items() if name in names), None)
-
 
 @dataclass(frozen=True, slots=True)
 class Probing:

@@ -65,7 +65,6 @@ class Origin:
         self.answer = answer
         self.requests: list[OriginRequest] = []
         self.connections = 0
-        self._arrived = asyncio.Event()
         self._arrived_in_thread = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
@@ -95,12 +94,6 @@ class Origin:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
 
-    async def requests_arrived(self, count: int) -> None:
-        """Wait in the origin's event loop until so many requests have come in."""
-        while len(self.requests) < count:
-            self._arrived.clear()
-            await self._arrived.wait()
-
     def wait_for_requests(self, count: int) -> None:
         """Wait in another thread until so many requests have come in."""
         with self._arrived_in_thread:
@@ -128,7 +121,6 @@ class Origin:
         connection = h11.Connection(h11.SERVER)
         while (request := await self._read(connection, reader)) is not None:
             self.requests.append(request)
-            self._arrived.set()
             with self._arrived_in_thread:
                 self._arrived_in_thread.notify_all()
             answer = self.answer(request)
