@@ -132,15 +132,15 @@ class TlsHandshake(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take the client's octets, whatever they are for at the moment."""
-        match self._stage:
-            case _Stage.HELLO:
-                self._read_hello(data)
-            case _Stage.HANDSHAKE:
-                self._go_on(data)
-            case _Stage.HELD:
-                self._octets += data
-                if len(self._octets) > HELD_OCTETS:
-                    self._raw.pause_reading()
+        stage = self._stage
+        if stage is _Stage.HELLO:
+            self._read_hello(data)
+        elif stage is _Stage.HANDSHAKE:
+            self._go_on(data)
+        elif stage is _Stage.HELD:
+            self._octets += data
+            if len(self._octets) > HELD_OCTETS:
+                self._raw.pause_reading()
 
     def eof_received(self) -> bool:
         """Let go of a client that leaves."""

@@ -10,7 +10,6 @@ never shrinks such a buffer, so sharing saves each connection two of 1 to 40 KB,
 What the peer does wrong is never raised by ``receive``; it is told in ``error``, after what was still right.
 """
 
-import contextlib
 import ssl
 from typing import Final
 
@@ -125,9 +124,10 @@ class TlsStream:
 
     def close(self) -> bytes:
         """Return the record that says that nothing more will be sent (close_notify)."""
-        # OpenSSL would like to wait for the peer's close_notify, which is an SSLWantReadError here.
-        with contextlib.suppress(ssl.SSLError):
+        try:  # noqa: SIM105 - contextlib.suppress takes 0.3 µs more
             self.tls.unwrap()
+        except ssl.SSLError:
+            pass  # OpenSSL would like to wait for the peer's close_notify
         return self._buffers.outgoing.read()
 
     def take_answers(self) -> bytes:

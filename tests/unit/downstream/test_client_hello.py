@@ -117,6 +117,15 @@ def test_keeps_all_octets_for_openssl() -> None:
     assert bytes(reader.octets) == hello + b"early data"
 
 
+def test_pairs_of_names_and_protocols_are_told_apart() -> None:
+    more_than_are_remembered = [(name, alpn) for name in range(20) for alpn in range(20)]
+    for name, alpn in more_than_are_remembered * 2:
+        server_name, protocol = b"%d.example.com" % name, b"http/1.%d" % alpn
+        both = [server_name_extension(server_name), alpn_extension(protocol)]
+        assert read(records(message(both))) == ClientHello(server_name.decode(), (protocol,))
+    assert read(records(message([alpn_extension(b"http/1.1")]))) == ClientHello(None, (b"http/1.1",))
+
+
 def test_a_hello_without_extensions_names_nobody() -> None:
     assert read(records(message(None))) == ClientHello(None, ())
     assert read(records(message([]))) == ClientHello(None, ())
