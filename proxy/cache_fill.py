@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from proxy.cache_answers import count_reason
 from proxy.cache_kept import Kept
 from proxy.cache_readers import Head, Readers
-from proxy.cache_request import OwnRequest
+from proxy.cache_request import OVER, OwnRequest
 from proxy.caching.collapse import Flight, Wake
 from proxy.caching.conditional import revalidation_fields
 from proxy.caching.front import Entry
@@ -45,7 +45,9 @@ class Fill(OwnRequest):
     def __init__(self, waits: "Waits", flight: "Flight[Waiter]", lead: "Waiter", *, is_claimed: bool) -> None:
         asking = lead.exchange
         plan = lead.fill_plan
-        super().__init__(asking, (plan.head or plan.make_head()).chain)
+        client = asking.downstream
+        lines = client.client_lines(asking, (plan.head or plan.make_head()).chain)
+        super().__init__(client.origin, client.peer, (asking.client, asking.client_packed), lines)
         self._waits = waits
         self._marks = waits.store.marks
         self._flight = flight
@@ -223,9 +225,7 @@ class Fill(OwnRequest):
     def _failed(self, error: GatewayError | None, status: int) -> None:
         """End a fetch that gives nobody an answer: ``error`` without a response, else its status."""
         waits, lead = self._waits, self._readers.lead
-        woken = self._close(Wake.FAILED)
-        if error is None:
-            self._cancel()
+        woken = self._close(Wake.FAILED, cancel=error is None)
         if lead is not None:
             self._readers.tell_of_upstream(lead.exchange)
             waits.serve_safely(lead, lambda waiter: waits.failed(waiter, error, status))
@@ -255,19 +255,18 @@ class Fill(OwnRequest):
         if not self.end_unwanted():
             self.set_pace()
 
-    def _close(self, wake: Wake) -> "list[tuple[Waiter, Wake]]":
-        """End the flight; return who still waited."""
+    def _close(self, wake: Wake, *, cancel: bool = False) -> "list[tuple[Waiter, Wake]]":
+        """End the flight, and give the request up where nobody is left who wants it; return who still waited."""
         self._over = True
+        receiver, self.exchange.receiver = self.exchange.receiver, None
+        self.exchange.downstream = OVER
         self._readers.release()
         self._kept.give_back()
         self._waits.fills.pop(self._flight, None)
-        return self._waits.flights.finish(self._flight, wake)
-
-    def _cancel(self) -> None:
-        """Give the request up: nobody is left who wants its response."""
-        receiver, self.exchange.receiver = self.exchange.receiver, None
-        if receiver is not None:
+        woken = self._waits.flights.finish(self._flight, wake)
+        if cancel and receiver is not None:
             receiver.client_gone()
+        return woken
 
     # --- readers
 
@@ -283,8 +282,7 @@ class Fill(OwnRequest):
             return True
         if self._readers.wants_more or self._flight.is_wanted:
             return False
-        self._close(Wake.FAILED)
-        self._cancel()
+        self._close(Wake.FAILED, cancel=True)
         self._waits.probe_over(self._waiter)
         return True
 

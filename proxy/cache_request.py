@@ -1,7 +1,11 @@
 """The part of Downstream that a request of our own does not need: nobody is behind it but the cache."""
 
+from typing import Final
+
+from proxy.errors import GatewayError
 from proxy.exchange import Exchange, Origin
 from proxy.http1.request import RequestFields
+from proxy.semantics.fields import FieldLine
 from proxy.traffic.address import Address
 from proxy.traffic.rate_policy import RatePolicy
 
@@ -9,12 +13,18 @@ from proxy.traffic.rate_policy import RatePolicy
 class OwnRequest:
     """A GET of ours without content or upgrade, in the name of the client that asked first."""
 
-    def __init__(self, asking: Exchange, chain: bytes) -> None:
-        """Speak for `asking`'s client; `chain` is what a trusted peer told of those before it."""
-        self._client_lines = asking.downstream.client_lines(asking, chain)
-        self._client = (asking.client, asking.client_packed)
-        self.origin: Origin = asking.downstream.origin
-        self.peer: Address = asking.downstream.peer
+    def __init__(
+        self,
+        origin: Origin,
+        peer: Address,
+        client: tuple[bytes, bytes] = (b"", b""),
+        client_lines: bytes = b"",
+    ) -> None:
+        """Speak for a client, its address as text and packed; ``client_lines`` are what the app is told of it."""
+        self._client_lines = client_lines
+        self._client = client
+        self.origin = origin
+        self.peer = peer
         self.is_reserved = False
         self.tls_version = ""
 
@@ -68,3 +78,40 @@ class OwnRequest:
 
     def end_tunnel(self) -> None:
         """Never called: a fetch asks for no upgrade."""
+
+
+class _Over(OwnRequest):
+    """Whoever sends a response to a fetch that is over."""
+
+    def send_interim(self, status: int, block: bytes) -> None:
+        """Drop it."""
+
+    def respond(
+        self,
+        line: bytes,
+        status: int,
+        block: bytes,
+        length: int,
+        content: bytes,
+        *,
+        complete: bool,
+        has_date: bool,
+    ) -> None:
+        """Drop it."""
+
+    def send_content(self, content: bytes) -> None:
+        """Drop it."""
+
+    def finish(self, trailers: tuple[FieldLine, ...] = ()) -> None:
+        """Do nothing."""
+
+    def abort_response(self) -> None:
+        """Do nothing."""
+
+    def upstream_failed(self, error: GatewayError) -> None:
+        """Do nothing."""
+
+
+#: Takes the place of a fetch at its end, so that it and its exchange no longer keep each other: to find such pairs
+#: took the garbage collector 4 to 20 µs for each miss.
+OVER: Final = _Over(Origin(b"", 0, trusted=False), Address(b"", ""))
