@@ -5,8 +5,11 @@ from typing import Final
 
 from proxy.config.findings import SMALLEST_FILE, Finding, Path, show
 from proxy.config.http_values import url_scheme_and_host
-from proxy.config.quantities import format_rate
+from proxy.config.quantities import DAY, format_rate
+from proxy.config.schema import RateLimit
 from proxy.config.subject import Subject
+
+_LONGEST_REFILL: Final = 50 * DAY  # what the limiter's table can express, less a margin
 
 
 def no_site(subject: Subject) -> Iterator[Finding]:
@@ -140,6 +143,22 @@ def rates_of_a_shared_bucket(subject: Subject) -> Iterator[Finding]:
                 yield Finding(path, show(value), expected, hint, needs)
 
 
+def endless_buckets(subject: Subject) -> Iterator[Finding]:
+    """Find bursts that would take longer to come back than a bucket can count."""
+    places: list[tuple[Path, RateLimit]] = [((), subject.config.rate_limit)]
+    places += [(place, route.rate_limit) for place, _, route in subject.routes()]
+    for place, limit in places:
+        if limit.rate is None:
+            continue
+        most = int(_LONGEST_REFILL * limit.rate.count / limit.rate.seconds)
+        if limit.burst > most:
+            needs = subject.candidates(place, "rate_limit", "rate")
+            expected = f"at most {most} with the rate {show(format_rate(limit.rate))}"
+            hint = f"more would take over {_LONGEST_REFILL / DAY:.0f} days to come back"
+            path = subject.origin(place, "rate_limit", "burst")
+            yield Finding(path, show(limit.burst), expected, hint, needs)
+
+
 RULES: Final = (
     no_site,
     missing_keys,
@@ -151,4 +170,5 @@ RULES: Final = (
     endless_redirects,
     repeated_fields,
     rates_of_a_shared_bucket,
+    endless_buckets,
 )

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from proxy.config.quantities import parse_rate
 from proxy.config.schema import Config
+from proxy.traffic.limiter import TokenBucket
 
 Lines = Callable[..., list[str]]
 SITE = '[[site]]\ndomains = ["a.de"]\nupstream = "http://a"\n'
@@ -115,6 +117,26 @@ def test_faults(text: str, line: str, fault_lines: Lines) -> None:
 )
 def test_what_is_no_fault(text: str, parsed: Callable[..., Config]) -> None:
     assert len(parsed(text, site=False).sites) == 1
+
+
+@pytest.mark.parametrize("rate", ["1/h", "7/h", "1/m", "999/m", "3/s"])
+def test_what_a_bucket_may_hold_the_limiter_takes(rate: str, parsed: Callable[..., Config]) -> None:
+    parsed_rate = parse_rate(rate)
+    assert parsed_rate is not None
+    most = min(50 * 86_400 * parsed_rate.count // parsed_rate.seconds, 1_000_000)
+    limit = parsed(f'[rate_limit]\nrate = "{rate}"\nburst = {most}').rate_limit
+    assert TokenBucket.of(parsed_rate.count, parsed_rate.seconds, limit.burst).burst == most
+
+
+def test_a_bucket_that_would_never_be_full_again_is_a_fault(fault_lines: Lines) -> None:
+    told = 'burst: found 1201, expected at most 1200 with the rate "1/h"; more would take over 50 days to come back'
+    [only] = fault_lines('[rate_limit]\nrate = "1/h"\nburst = 1201')
+    assert only == f"3: rate_limit.{told}"
+    [only] = fault_lines(
+        "[rate_limit]\nburst = 1201\n" + SITE + '[[site.route]]\npath = "/x"\nrate_limit.rate = "1/h"',
+        site=False,
+    )
+    assert only == f"2: rate_limit.{told}"
 
 
 def test_a_route_as_empty_as_its_site_is_told_once(fault_lines: Lines) -> None:
