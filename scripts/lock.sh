@@ -20,4 +20,7 @@ lock requirements.lock pyproject.toml "$@"
 lock requirements-dev.lock pyproject.toml --extra test --extra lint --constraint requirements.lock "$@"
 lock requirements-bench.lock pyproject.toml --extra bench --constraint requirements-dev.lock "$@"
 printf 'hatchling>=1.27\n' | lock requirements-build.lock - --constraint requirements-dev.lock "$@"
+# What compiles the hot modules, beside what they import: scripts/compiled.py.
+printf 'hatchling>=1.27\nmypy>=2.4\nsetuptools>=84\n' |
+    lock requirements-compile.lock - pyproject.toml --constraint requirements-dev.lock "$@"
 "${PYTHON:-python3}" scripts/sbom.py

@@ -182,10 +182,13 @@ class RequestReader(ContentReader):
         self._responded = False
         self._content_since = listener.loop.time()
         pipeline.admit(exchange)
-        if self._exchange is exchange and exchange.receiver is not None and not self._responded:
+        if self._is_current(exchange) and exchange.receiver is not None and not self._responded:
             # Who waits for 100 is not late: the app is, and that has a deadline of its own.
             expected = NEVER if fields.expects_continue else self._timeout_of(CONTENT)
             self._wait(CONTENT, expected)
+
+    def _is_current(self, exchange: Exchange) -> bool:
+        return self._exchange is exchange
 
     def _keep(self, data: bytes) -> None:
         """Let requests wait behind the current one; stop reading while there are too many octets of them."""
