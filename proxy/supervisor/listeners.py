@@ -43,7 +43,7 @@ class Endpoint:
         """Write it as the configuration does."""
         if self.address is None:
             return f"unix:{self.path}"
-        return f"{_bracketed(self.address.host)}:{self.address.port}"
+        return f"{bracketed(self.address.host)}:{self.address.port}"
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class Listener:
         if self.endpoint.address is None:
             return str(self.endpoint)
         host, port = self.socket.getsockname()[:2]
-        return f"{_bracketed(host)}:{port}"
+        return f"{bracketed(host)}:{port}"
 
     def turn_away(self) -> None:
         """Ignore who wants to connect from now on, so that the backlog can be emptied and stays so."""
@@ -267,5 +267,6 @@ def _explain_unix(path: str, exc: OSError) -> str:
     return str(exc)
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
+    """Write a host as it stands before a port."""
     return f"[{host}]" if ":" in host else host

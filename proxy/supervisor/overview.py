@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from proxy import __version__
 from proxy.admin.operations import Document
 from proxy.supervisor import privileges
+from proxy.supervisor.listeners import bracketed
 from proxy.supervisor.moments import moment
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.processes import cpu_seconds, resident_bytes
@@ -173,7 +174,7 @@ def upstream_documents(messages: Sequence[UpstreamMessage]) -> Sequence[Document
                 documents.append({"name": message.name, **found})
             case HealthReport():
                 key = message.key
-                place = f"unix:{key.path}" if key.path else f"{key.address}:{key.port}"
+                place = f"unix:{key.path}" if key.path else f"{bracketed(key.address)}:{key.port}"
                 health = {"healthy": message.healthy, "reason": message.reason}
-                documents.append({"name": key.host, "address": place, **health})
+                documents.append({"name": key.host or place, "address": place, **health})
     return documents
