@@ -47,7 +47,8 @@ class DeadlineWheel:
             if filed <= tick:
                 return
             self.discard(item)
-        tick = max(tick, self._next_tick)
+        if tick < self._next_tick:
+            tick = self._next_tick
         item.filed_tick = tick
         bucket = self._filed.get(tick)
         if bucket is None:

@@ -7,7 +7,6 @@ connection, an app) is left to the Forward that the last step starts.
 """
 
 import asyncio
-import os
 import re
 from collections.abc import Callable
 from typing import Final
@@ -21,6 +20,7 @@ from proxy.exchange import Exchange
 from proxy.http1.writer import status_line
 from proxy.limit_gate import LimitGate
 from proxy.plans import RequestPlan
+from proxy.request_ids import RequestIds
 from proxy.semantics.fields import SAFE_METHODS
 from proxy.snapshot import RouteRuntime, SiteRuntime, Snapshot
 from proxy.telemetry.access_log import AccessLog
@@ -66,8 +66,7 @@ class Pipeline:
         self._log = log
         self._on_failure = on_failure
         self._no_site = counters.site(NO_SITE)
-        self._id_prefix = os.urandom(10).hex().encode()
-        self._ids = 0
+        self._ids = RequestIds()
 
     def admit(self, exchange: Exchange) -> None:
         """Take a request in and see that it is answered, now or later."""
@@ -271,8 +270,7 @@ class Pipeline:
             if told and _REQUEST_ID.fullmatch(told):
                 exchange.request_id = told
             else:
-                self._ids += 1
-                exchange.request_id = b"%s%012x" % (self._id_prefix, self._ids)
+                exchange.request_id = self._ids.next()
         return exchange.request_id
 
     def completed(self, exchange: Exchange) -> None:

