@@ -24,7 +24,6 @@ from proxy.caching.front import Entry, Freshness, Front, freshness_of
 from proxy.caching.marks import UpstreamState
 from proxy.caching.outcomes import Forward, Outcome, Reason, forwarded_lines
 from proxy.caching.record import SECOND, Stamp
-from proxy.caching.store import Found
 from proxy.clock import shared_clock
 from proxy.errors import GatewayError
 from proxy.telemetry import counters, process_log
@@ -140,15 +139,10 @@ class Waits:
     def _outcome_elsewhere(self, waiter: Waiter, flight: Flight[Waiter]) -> Wake | None:
         """Say how another worker's fetch for a flight ended, if it has."""
         now = shared_clock()
-        _, entry = self._find(waiter, now)
-        if entry is not None and freshness_of(entry.stored, now) is Freshness.FRESH:
+        stored = self.store.look(waiter.found.key, waiter.cached.identity, now).stored
+        if stored is not None and freshness_of(stored, now) is Freshness.FRESH:
             return Wake.STORED
         return Wake.UNCACHEABLE if self.store.marks.is_uncacheable(flight.key, now) else None
-
-    def _find(self, waiter: Waiter, now: int) -> tuple[Found, Entry | None]:
-        """Look again for what a waiter has looked for before it waited."""
-        key, target = waiter.found.key, waiter.exchange.target
-        return self.front.find_again(key, waiter.base, target, waiter.cached.identity, now)
 
     # --- how waits end
 
@@ -203,7 +197,9 @@ class Waits:
     def _look_again(self, waiter: Waiter) -> None:
         """Answer from what another worker has stored; who needs another variant of it waits for that."""
         now = shared_clock()
-        found, entry = self._find(waiter, now)
+        found, entry = self.front.find_again(
+            waiter.found.key, waiter.base, waiter.exchange.target, waiter.cached.identity, now
+        )
         if entry is not None and freshness_of(entry.stored, now) is Freshness.FRESH:
             self.serve_fetched(waiter, entry, Outcome.COLLAPSED)
         elif found.fill_key != waiter.found.fill_key:

@@ -5,8 +5,8 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.caching.identity import MAX_CREDENTIALS, CommonIdentity, Identity, identify
-from proxy.caching.key import KeyRules, compile_rules, kept_cookies, rules_for_writes
+from proxy.caching.identity import MAX_CREDENTIALS, CommonIdentity, Identity, element_of, identify
+from proxy.caching.key import KeyRules, compile_rules, digest_of, kept_cookies, rules_for_writes
 from proxy.caching.vary import selecting_values
 from proxy.config.schema import Cache
 from proxy.http1.request import parse_request_fields
@@ -76,3 +76,9 @@ def test_a_look_ahead_misses_no_ignored_cookie(value: bytes, globs: list[str]) -
         if not any(name.fullmatch(cookie.partition(b"=")[0].rstrip(b" \t")) for name in names)
     ]
     assert kept_cookies(value, rules) == (value if kept == cookies else b"; ".join(kept))
+
+
+@given(name=st.sampled_from([b"cookie", b"authorization"]), value=GOOD_VALUES)
+def test_a_credential_has_the_same_digest_however_it_is_made(name: bytes, value: bytes) -> None:
+    expected = digest_of(SECRET, b"element", name, value)[:8]
+    assert element_of(SECRET, name, value) == int.from_bytes(expected, "little")
