@@ -22,9 +22,7 @@ def leave_little(pid: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_AS, (int(size.split()[1]) * 1024 + ROOM, hard))
 
 
-def test_a_worker_without_memory_is_replaced(
-    start_foregate: StartForegate, origin: Origin
-) -> None:
+def test_a_worker_without_memory_is_replaced(start_foregate: StartForegate, origin: Origin) -> None:
     origin.answer = lambda _request: OriginResponse(content=b"small")
     gate = start_foregate(configuration(origin.url, workers=1, tables=TABLES))
     gate.wait_serving(1)
