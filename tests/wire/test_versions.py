@@ -1,5 +1,7 @@
 """HTTP/1.0 clients, and requests without Host (RFC 9112 sections 2.3, 3.2, 9.3)."""
 
+import termios
+
 import pytest
 
 from tests.fakes.playbook import Play
@@ -130,3 +132,34 @@ async def test_the_site_is_found_by_host(play: Play, host: str, known: bool) -> 
     assert (request.one("Host"), request.one("X-Forwarded-Host")) == (host, host)
     await app.send("HTTP/1.1 200 OK", "Content-Length: 0")
     assert (await client.response()).status == 200
+
+
+async def test_before_a_connection_closes_the_kernel_is_asked_for_earlier_answers_alone(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def nothing_unsent(_descriptor: int, request: int, _octets: bytes) -> bytes:
+        asked.append(request)
+        return bytes(4)
+
+    async def ask(target: str, *lines: str) -> None:
+        await client.send(f"GET {target} HTTP/1.1", "Host: a.test", *lines)
+        await app.request()
+        await app.send("HTTP/1.1 200 OK", "Content-Length: 2", content=b"ok")
+        assert (await client.response()).content == b"ok"
+
+    monkeypatch.setattr("fcntl.ioctl", nothing_unsent)
+    client = await play.client()
+    await client.send("GET / HTTP/1.1", "Host: a.test", "Connection: close")
+    app = await play.app.accept()
+    await app.request()
+    await app.send("HTTP/1.1 200 OK", "Content-Length: 2", content=b"ok")
+    await client.response()
+    await client.end()
+    assert asked == []
+    client = await play.client()
+    await ask("/one")
+    await ask("/two", "Connection: close")
+    await client.end()
+    assert asked == [termios.TIOCOUTQ]
