@@ -26,7 +26,7 @@ from bench.proxies import (
     running_origin,
     running_proxy,
 )
-from bench.report import OURS, REFERENCE, Cell, Figures
+from bench.report import COMPILED, OURS, REFERENCE, Cell, Figures
 from bench.rows import GROUPS, PROMISED, ROWS, Row, chosen_rows
 
 EVERYBODY = ",".join(NAMES)
@@ -80,11 +80,13 @@ def _run_row(row: Row, proxies: Sequence[Proxy], rounds: int, seconds: float, dr
 def everything(kinds: Sequence[Kind], rounds: int, seconds: float) -> tuple[Figures, str, dict[str, object]]:
     """Measure all there is; return the rows' figures, the text of all tables, and what the JSON holds."""
     about = report.machine()
-    two = [kind for kind in kinds if kind.name in (REFERENCE, OURS)]
+    idling = [kind for kind in kinds if kind.name in (REFERENCE, OURS, COMPILED)]
     extra = [row for row in ROWS if row not in PROMISED]
     cells = [*run(PROMISED, kinds, rounds, seconds), *run(extra, kinds, max(1, rounds - 1), seconds)]
     count = min(IDLE, connections.most())
-    idle = [connections.measure(kind, count, scheme=scheme) for scheme in connections.SCHEMES for kind in two]
+    idle = [
+        connections.measure(kind, count, scheme=scheme) for scheme in connections.SCHEMES for kind in idling
+    ]
     steps = overload.run(kinds, max(2.0, seconds))
     figures, versions = Figures(cells), {kind.name: kind.version() for kind in kinds}
     text = "\n\n".join(
@@ -92,7 +94,7 @@ def everything(kinds: Sequence[Kind], rounds: int, seconds: float) -> tuple[Figu
             ", ".join(f"{name} {value}" for name, value in about.items())
             + "; "
             + ", ".join(f"{name} {number}" for name, number in versions.items()),
-            f"Above what they must be: {', '.join(figures.missed() + connections.missed(idle)) or 'none'}.",
+            *_missed(figures, connections.missed(idle)),
             report.ratios(figures),
             "![Foregate's CPU time per request as a multiple of nginx's](figures/compare.svg)",
             "Idle keep-alive connections:\n\n" + connections.table(idle),
@@ -166,10 +168,17 @@ def _some(
     versions = {kind.name: kind.version() for kind in kinds}
     parts = [report.ratios(figures), report.details(figures)]
     parts.append(", ".join(f"{name} {value}" for name, value in {**about, **versions}.items()))
-    if missed := figures.missed():
-        parts.append("above what it must be: " + ", ".join(missed))
+    parts += _missed(figures)
     cells = [cell.as_json() for cell in figures.cells]
     return figures, "\n\n".join(parts), {"machine": about, "versions": versions, "cells": cells}
+
+
+def _missed(figures: Figures, idle: Sequence[str] = ()) -> Iterator[str]:
+    for proxy in (OURS, COMPILED):
+        if proxy in figures.proxies:
+            yield f"Above what they must be, {proxy}: {', '.join(figures.missed(proxy)) or 'none'}."
+    if idle:
+        yield f"Idle connections above what they must be: {', '.join(idle)}."
 
 
 def _write(figures: Figures, text: str, document: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from bench.processes import BenchError, raise_descriptor_limit, resident_bytes, working_folder
 from bench.proxies import NAMES, Kind, Proxy, chosen_kinds, running_origin, running_proxy
+from bench.report import COMPILED, OURS
 from bench.rows import HOST
 
 REQUEST = f"GET /small HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n".encode()
@@ -129,7 +130,7 @@ def missed(results: Sequence[Result]) -> list[str]:
     return [
         f"idle-{result.scheme}"
         for result in results
-        if result.proxy == "foregate" and result.kilobytes_each > PROMISED[result.scheme][0]
+        if result.proxy in (OURS, COMPILED) and result.kilobytes_each > PROMISED[result.scheme][0]
     ]
 
 

@@ -38,8 +38,8 @@ class Interpreter:
         return [self.path, "-P", "-m", module]
 
 
-def interpreter(path: str = "") -> Interpreter:
-    """Find out about a Python; without a path it is the one that runs this.
+def interpreter(path: str = "", sources: Path = REPOSITORY) -> Interpreter:
+    """Find out about a Python; without a path it is the one that runs this. `sources` is the tree that it runs.
 
     A Python without Foregate's dependencies borrows those of this environment, if it is of the same version.
     Raises BenchError.
@@ -49,7 +49,7 @@ def interpreter(path: str = "") -> Interpreter:
     if result.returncode:
         raise BenchError(f"{path} is no Python that works: {result.stderr.strip()}")
     version, full, complete = json.loads(result.stdout)
-    places = [str(REPOSITORY), str(REPOSITORY / "acme")]
+    places = [str(sources), str(sources / "acme")]
     if not complete:
         if tuple(version) != sys.version_info[:2]:
             raise BenchError(

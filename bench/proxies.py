@@ -100,10 +100,10 @@ def _printed(*command: str) -> str:
     return (result.stdout + result.stderr).strip().splitlines()[0]
 
 
-def foregate(python: Interpreter) -> Kind:
-    """Run Foregate from this repository, under some Python."""
+def foregate(python: Interpreter, name: str = "foregate") -> Kind:
+    """Run Foregate under some Python, with the sources that it finds."""
     return Kind(
-        name="foregate",
+        name=name,
         template="proxy.toml",
         command=lambda path, _: [*python.command("proxy"), "run", "-c", str(path)],
         version=lambda: f"{version('foregate')}, Python {python.version}",
@@ -137,7 +137,8 @@ CADDY = Kind(
     version=lambda: _printed(program("caddy"), "version").split()[0],
     sites=CADDY_SITES,
 )
-NAMES = ("nginx", "foregate", "haproxy", "caddy")
+NAMES = ("nginx", "foregate", "compiled", "haproxy", "caddy")
+COMPILED = REPOSITORY / "build" / "compiled"
 
 
 def chosen_kinds(names: str, python: str = "") -> tuple[Kind, ...]:
@@ -152,6 +153,10 @@ def chosen_kinds(names: str, python: str = "") -> tuple[Kind, ...]:
     kinds = {kind.name: kind for kind in (NGINX, HAPROXY, CADDY)}
     if "foregate" in wanted:
         kinds["foregate"] = foregate(interpreter(python))
+    if "compiled" in wanted:
+        if not any(COMPILED.glob("proxy/*.so")):
+            raise BenchError("the compiled form is missing: scripts/compiled.sh true")
+        kinds["compiled"] = foregate(interpreter(python, COMPILED), "compiled")
     return tuple(kinds[name] for name in wanted)
 
 

@@ -18,6 +18,7 @@ from bench.rows import Row
 
 REFERENCE = "nginx"
 OURS = "foregate"
+COMPILED = "compiled"  # Foregate with its hot modules compiled
 README = Path(__file__).with_name("README.md")
 #: What a hit and a pass-through must cost of Caddy's CPU time.
 CADDY_MUST = 0.5
@@ -96,23 +97,23 @@ class Figures:
         """Find a cell."""
         return self._by_name.get((row, proxy))
 
-    def ratio(self, row: Row, to: str = REFERENCE) -> float | None:
+    def ratio(self, row: Row, to: str = REFERENCE, of: str = OURS) -> float | None:
         """Divide Foregate's CPU time by another's in the same row; None without one of the two."""
-        ours = self.cell(row.name, OURS)
+        ours = self.cell(row.name, of)
         other = self.cell(row.name, to) or self.cell(_WITHOUT_CACHE.get(row.name, ""), to)
         return ours.cpu / other.cpu if ours is not None and other is not None and other.cpu else None
 
-    def missed(self) -> list[str]:
+    def missed(self, of: str = OURS) -> list[str]:
         """Name the rows in which Foregate needs more than it must."""
         to_nginx = [
             row.name
             for row in self.rows
-            if row.must is not None and (ratio := self.ratio(row)) is not None and ratio > row.must
+            if row.must is not None and (ratio := self.ratio(row, of=of)) is not None and ratio > row.must
         ]
         to_caddy = [
             f"{row.name} beside Caddy"
             for row in self.rows
-            if row.name in BESIDE_CADDY and (self.ratio(row, "caddy") or 0.0) > CADDY_MUST
+            if row.name in BESIDE_CADDY and (self.ratio(row, "caddy", of) or 0.0) > CADDY_MUST
         ]
         return to_nginx + to_caddy
 
@@ -136,15 +137,18 @@ def machine() -> dict[str, str]:
 
 def ratios(figures: Figures) -> str:
     """Lay out CPU time per request: a line for each row, with Foregate's ratio to nginx's."""
-    others = [proxy for proxy in figures.proxies if proxy not in (REFERENCE, OURS)]
-    header = ["work", REFERENCE, OURS, "x nginx", "must", "aim", *others, "x caddy"]
+    ours = [proxy for proxy in (OURS, COMPILED) if proxy in figures.proxies]
+    others = [proxy for proxy in figures.proxies if proxy not in (REFERENCE, *ours)]
+    header = ["work", REFERENCE, *(name for proxy in ours for name in (proxy, "x nginx")), "must", "aim"]
+    header += [*others, "x caddy"]
     lines = [_row(header), _row(["---"] * len(header))]
     for row in figures.rows:
-        ratio, to_caddy = figures.ratio(row), figures.ratio(row, "caddy")
-        columns = [
-            row.title,
-            *(_cpu(figures.cell(row.name, proxy)) for proxy in (REFERENCE, OURS)),
-            f"**{ratio:.2f}**" if ratio else "",
+        to_caddy = figures.ratio(row, "caddy")
+        columns = [row.title, _cpu(figures.cell(row.name, REFERENCE))]
+        for proxy in ours:
+            ratio = figures.ratio(row, of=proxy)
+            columns += [_cpu(figures.cell(row.name, proxy)), f"**{ratio:.2f}**" if ratio else ""]
+        columns += [
             f"≤ {row.must}" if row.must else "",
             f"≤ {row.aim}" if row.aim else "",
             *(_cpu(figures.cell(row.name, proxy)) for proxy in others),

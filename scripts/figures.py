@@ -8,7 +8,13 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "README.md"
 _SOURCE: Final = ROOT / "bench" / "README.md"
-_PROXIES: Final = ("foregate", "nginx", "haproxy", "caddy")
+_PROXIES: Final = {
+    "foregate": "Foregate",
+    "compiled": "... compiled",
+    "nginx": "nginx",
+    "haproxy": "HAProxy",
+    "caddy": "Caddy",
+}
 _TABLE: Final = re.compile(r"(?<=<!-- figures: begin -->\n).*?(?=<!-- figures: end -->)", re.DOTALL)
 _HEADER: Final = "| work |"
 #: Of all that is measured, what the README shows: what has a promise, and refusals.
@@ -17,10 +23,15 @@ _SHOWN: Final = "limited (429), http"
 
 def table() -> str:
     """Return CPU time per request by work and proxy, as last measured."""
-    lines = ["| CPU time for | Foregate | nginx | HAProxy | Caddy |", "|---|---|---|---|---|"]
-    for row in _measured():
+    measured = list(_measured())
+    proxies = [proxy for proxy in _PROXIES if proxy in measured[0]]
+    lines = [
+        f"| CPU time for | {' | '.join(_PROXIES[proxy] for proxy in proxies)} |",
+        "|---" * (len(proxies) + 1) + "|",
+    ]
+    for row in measured:
         if row.get("must") or row["work"] == _SHOWN:
-            lines.append(f"| {row['work']} | {' | '.join(row.get(proxy, '') for proxy in _PROXIES)} |")
+            lines.append(f"| {row['work']} | {' | '.join(row[proxy] for proxy in proxies)} |")
     return "\n".join((*lines, ""))
 
 

@@ -45,6 +45,21 @@ def test_ratio_is_to_nginx_and_what_is_above_must_is_named() -> None:
     assert Figures([_cell("nginx", 0.020), _cell("foregate", 0.030)]).missed() == []
 
 
+def test_the_compiled_form_has_its_own_ratio() -> None:
+    figures = Figures([_cell("nginx", 0.020), _cell("foregate", 0.040), _cell("compiled", 0.030)])
+    line = "| pass-through, http | 20.0 µs | 40.0 µs | **2.00** | 30.0 µs | **1.50** | ≤ 1.6 | ≤ 1.0 |  |"
+    assert line in ratios(figures)
+    assert figures.missed("compiled") == []
+
+
+def test_a_compiled_form_that_is_not_there_is_made_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bench.proxies.COMPILED", tmp_path)
+    assert main(["--proxies", "nginx,compiled"]) == 1
+    assert "the compiled form is missing: scripts/compiled.sh true" in capsys.readouterr().err
+
+
 def test_hits_stand_beside_what_caddy_passes_through() -> None:
     figures = Figures([_cell("foregate", 0.020, row="hit-http"), _cell("caddy", 0.080)])
     assert figures.ratio(chosen_rows("hit-http")[0], "caddy") == 0.25
