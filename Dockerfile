@@ -6,21 +6,25 @@ ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends binutils python3 python3-venv
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        binutils gcc libc6-dev python3 python3-dev python3-venv
 WORKDIR /build
-COPY requirements.lock requirements-build.lock ./
-# Nothing is compiled and nothing is fetched that the lock files do not name with its hash.
+COPY requirements.lock requirements-compile.lock ./
+# Nothing is fetched that the lock files do not name with its hash, and of it nothing is compiled.
 RUN python3 -m venv tools \
     && tools/bin/pip install --no-cache-dir --no-compile --require-hashes --only-binary :all: \
-        -r requirements-build.lock \
+        -r requirements-compile.lock \
     && python3 -m venv --without-pip /opt/foregate \
     && tools/bin/pip --python /opt/foregate/bin/python install --no-cache-dir --no-compile --require-hashes \
         --only-binary :all: -r requirements.lock
 COPY pyproject.toml README.md CHANGELOG.md ./
+COPY scripts/compiled.py scripts/
 COPY acme acme
 COPY proxy proxy
+# The hot modules are compiled (docs/adr/0061-compiled-modules.md): --build-arg COMPILED=0 leaves them as they are.
+ARG COMPILED=1
 # Byte code is compiled once, here, since the image may be read-only; without times in it, so that builds are alike.
-RUN tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \
+RUN HATCH_BUILD_HOOK_ENABLE_CUSTOM=${COMPILED} tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \
     && tools/bin/pip --python /opt/foregate/bin/python install --no-cache-dir --no-compile --no-deps --no-index \
         wheels/*.whl \
     && find /opt/foregate -name '*.pyi' -delete \
