@@ -82,6 +82,7 @@ class Campaign:
     def run(self, rounds: int) -> Outcome:
         """Kill so many, and look at what a last one makes of it."""
         with self._instance() as first:
+            first.wait("certificate in use")  # and so it is stored, and its CA's root is
             self._look("the first", first)
             first.terminate()
         due = self._stored()
