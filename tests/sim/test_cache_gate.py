@@ -14,6 +14,9 @@ from proxy.config.schema import Cache
 from tests.fakes.cache_peers import Client, Forward
 from tests.fakes.cache_world import World
 
+#: Stands in for parts of the sources, which their compiled form does not allow.
+pytestmark = pytest.mark.sources
+
 SEEDS = int(os.environ.get("FOREGATE_SIM_SEEDS", "25"))
 STEPS = 1500
 USERS = (b"", b"session=a", b"session=b")

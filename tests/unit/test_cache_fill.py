@@ -9,6 +9,9 @@ import pytest
 from tests.fakes.cache_peers import Client, Forward
 from tests.fakes.cache_world import World, clients_of, stored
 
+#: Stands in for parts of the sources, which their compiled form does not allow.
+pytestmark = pytest.mark.sources
+
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:

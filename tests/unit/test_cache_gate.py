@@ -11,6 +11,9 @@ from tests.fakes import cache
 from tests.fakes.cache_peers import Client
 from tests.fakes.cache_world import World, clients_of, outcomes
 
+#: Stands in for parts of the sources, which their compiled form does not allow.
+pytestmark = pytest.mark.sources
+
 COOKIE = b"session=a"
 
 

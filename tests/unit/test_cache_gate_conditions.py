@@ -5,6 +5,9 @@ import pytest
 from tests.fakes.cache_peers import Client
 from tests.fakes.cache_world import World
 
+#: Stands in for parts of the sources, which their compiled form does not allow.
+pytestmark = pytest.mark.sources
+
 MATCHING = b'If-None-Match: "v"\r\n'
 TAGGED = b'ETag: "v"\r\nContent-Type: text/html\r\n'
 

@@ -10,6 +10,9 @@ from proxy.caching.record import Stamp
 from tests.fakes.cache_peers import Client
 from tests.fakes.cache_world import World, clients_of, outcomes, stored
 
+#: Stands in for parts of the sources, which their compiled form does not allow.
+pytestmark = pytest.mark.sources
+
 COOKIE = b"session=a"
 
 

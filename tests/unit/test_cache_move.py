@@ -16,6 +16,9 @@ from tests.fakes.cache_peers import ORIGIN
 from tests.fakes.cache_world import Site
 from tests.fakes.hand_loop import Loop
 
+#: Stands in for parts of the sources, which their compiled form does not allow.
+pytestmark = pytest.mark.sources
+
 FIELDS = b"Host: app.example.com\r\n"
 STEPS = 3
 

@@ -1,13 +1,10 @@
 """What a fetch for the cache sends of a request: the same plan where nothing is left out, else one of its own."""
 
-from types import SimpleNamespace
-from typing import Any, cast
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.caching.key import compile_rules
+from proxy.caching.key import KeyRules, compile_rules
 from proxy.caching.outcomes import Reason
 from proxy.config.schema import Cache, Limits
 from proxy.exchange import Origin
@@ -15,20 +12,32 @@ from proxy.http1.memo import RequestMemo
 from proxy.http1.request import parse_request_fields
 from proxy.plans import RequestPlan, make_plan
 from proxy.semantics.forwarding import request_edits
+from proxy.snapshot import RouteRuntime
 from tests.fakes.sections import GOOD_SECTIONS
 
 ORIGIN = Origin(b"http", 80, trusted=False)
-ROUTE = cast(
-    Any,
-    SimpleNamespace(
-        request_edits=request_edits(()),
-        own_host=False,
-        upgrade=frozenset({b"websocket"}),
-        cache_rules=compile_rules(Cache(), bytes(32)),
-        cache_space=b"",
-        limits=Limits(),
-    ),
-)
+RULES = compile_rules(Cache(), bytes(32))
+
+
+def route_with(
+    edits: tuple[tuple[str, str], ...] = (),
+    *,
+    own_host: bool = False,
+    rules: KeyRules | None = RULES,
+    limits: Limits | None = None,
+) -> RouteRuntime:
+    """Make as much of a route as a plan looks at."""
+    route = RouteRuntime.__new__(RouteRuntime)
+    route.request_edits = request_edits(edits)
+    route.own_host = own_host
+    route.upgrade = frozenset({b"websocket"})
+    route.cache_rules = rules
+    route.cache_space = b""
+    route.limits = limits or Limits()
+    return route
+
+
+ROUTE = route_with()
 
 
 def plan_of(section: bytes) -> RequestPlan:
@@ -40,7 +49,7 @@ def plan_of(section: bytes) -> RequestPlan:
 def test_what_is_sent_whole_needs_no_plan_of_its_own(section: bytes) -> None:
     plan = plan_of(section)
     assert plan.cache is not None
-    assert plan.for_fill(ROUTE.cache_rules) is plan
+    assert plan.for_fill(RULES) is plan
 
 
 @pytest.mark.parametrize(
@@ -56,8 +65,8 @@ def test_what_is_sent_whole_needs_no_plan_of_its_own(section: bytes) -> None:
 )
 def test_a_fetch_leaves_out_what_must_not_shape_the_answer(section: bytes, kept: bytes) -> None:
     plan = plan_of(section)
-    fill = plan.for_fill(ROUTE.cache_rules)
-    assert plan.for_fill(ROUTE.cache_rules) is fill
+    fill = plan.for_fill(RULES)
+    assert plan.for_fill(RULES) is fill
     assert fill.make_head().block == kept + plan_of(b"").make_head().block
 
 
@@ -83,26 +92,17 @@ def test_who_came_through_us_is_known_without_a_head(via: bytes, expected: bool)
 # --- plans of sections that differ in their Cookie alone
 
 
-class Route:
-    def __init__(self, **attributes: object) -> None:
-        vars(self).update(attributes)
-
-
-def route_with(**changes: object) -> Any:
-    return Route(**{**vars(ROUTE), **changes})
-
-
 ROUTES = (
-    route_with(),
-    route_with(request_edits=request_edits([("X-Api-Key", ""), ("X-New", "1")]), own_host=True),
-    route_with(request_edits=request_edits([("cookie", "ours=1")])),
-    route_with(cache_rules=None, limits=Limits(head_size=90, fields=3, body=1)),
-    route_with(cache_rules=compile_rules(Cache(credentials="bypass"), bytes(32))),
+    ROUTE,
+    route_with((("X-Api-Key", ""), ("X-New", "1")), own_host=True),
+    route_with((("cookie", "ours=1"),)),
+    route_with(rules=None, limits=Limits(head_size=90, fields=3, body=1)),
+    route_with(rules=compile_rules(Cache(credentials="bypass"), bytes(32))),
 )
 
 
 def facts(plan: RequestPlan) -> tuple[object, ...]:
-    filling = plan.for_fill(ROUTE.cache_rules)
+    filling = plan.for_fill(RULES)
     told: tuple[object, ...] = (plan.refusal, plan.via_us, plan.upgrade_lines, plan.make_head())
     told = (*told, filling.make_head(), filling is plan)
     cached = plan.cache
@@ -118,7 +118,7 @@ def facts(plan: RequestPlan) -> tuple[object, ...]:
     trusted=st.booleans(),
 )
 def test_a_plan_is_the_same_however_its_section_was_read(
-    sections: list[bytes], route: Any, trusted: bool
+    sections: list[bytes], route: RouteRuntime, trusted: bool
 ) -> None:
     origin, memo = Origin(b"https", 443, trusted=trusted), RequestMemo(1)
     for section in sections:

@@ -153,6 +153,7 @@ class Broken:
         pass
 
 
+@pytest.mark.sources
 class TestHoldingBack:
     """Whoever floods waits while there are others to serve; turns of the gate end when the test says so."""
 

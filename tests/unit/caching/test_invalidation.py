@@ -113,6 +113,7 @@ def test_confirming_gives_the_generation_or_nothing(invalidations: Invalidations
     assert invalidations.confirm(stamp) is None
 
 
+@pytest.mark.sources
 def test_an_invalidation_while_confirming_shows_at_the_next_hit(
     invalidations: Invalidations, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,7 @@ class StoppedReader(Ring):
 
 @pytest.mark.parametrize("stripes", [1, 2])
 @pytest.mark.parametrize("seed", range(5))
+@pytest.mark.sources
 def test_torn_reads_are_none(stripes: int, seed: int) -> None:
     """A reader may be stopped within a copy for any number of records, up to several rounds of the ring."""
     bench = Bench(stripes=stripes)

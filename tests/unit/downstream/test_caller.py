@@ -55,6 +55,7 @@ async def test_trusted_proxies_are_not_counted_and_others_by_their_fingerprint(g
     counter.close()
 
 
+@pytest.mark.sources
 async def test_only_so_many_addresses_are_remembered(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from proxy.exchange import Downstream, Exchange
 from proxy.http1.request import parse_request_fields, parse_request_line
+from proxy.snapshot import Snapshot
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.line_writer import PIPE_WRITE
 from tests.fakes.gateway import Lines
-
-if TYPE_CHECKING:
-    from proxy.snapshot import Snapshot
 
 SECRETS = ("token", "access_token", "key", "api_key", "password", "secret", "code", "signature")
 ID = b"0123456789abcdef0123456789abcdef"
@@ -26,7 +24,7 @@ def exchange_of(
 ) -> Exchange:
     """Make an exchange that is over."""
     fields = parse_request_fields(b"Host: %s\r\n%s" % (host, section), 1, 1000)
-    downstream, snapshot = cast("Downstream", None), cast("Snapshot", None)
+    downstream, snapshot = cast("Downstream", None), Snapshot.__new__(Snapshot)
     exchange = Exchange(downstream, snapshot, method, target, 1, fields, 0)
     exchange.client = b"192.0.2.7"
     exchange.status = 200

@@ -15,6 +15,9 @@ from proxy.upstream.reading import MAX_INTERIM
 from tests.fakes.hand_clock import HandClock
 from tests.fakes.transport import RecordingTransport
 
+#: Stands in for parts of the sources, which their compiled form does not allow.
+pytestmark = pytest.mark.sources
+
 TIMEOUTS = Timeouts(first_byte=60.0, read=20.0, keepalive_upstream=4.0)
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -128,6 +128,7 @@ async def test_a_connection_that_closes_leaves_the_pool(bench: Bench) -> None:
     assert bench.take() is None
 
 
+@pytest.mark.sources
 async def test_keeps_only_so_many(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "MAX_IDLE", 1)
     first, second = await bench.connection(), await bench.connection()
@@ -138,6 +139,7 @@ async def test_keeps_only_so_many(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     first.close()
 
 
+@pytest.mark.sources
 async def test_who_waits_in_line_gets_what_is_given_back(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +168,7 @@ async def test_who_waits_in_line_connects_when_one_is_lost(
     connection.close()
 
 
+@pytest.mark.sources
 async def test_who_waits_in_line_does_not_wait_for_ever(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +181,7 @@ async def test_who_waits_in_line_does_not_wait_for_ever(
     only.close()
 
 
+@pytest.mark.sources
 async def test_who_left_the_line_gets_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "MAX_CONNECTIONS", 1)
     only = await bench.connection()
