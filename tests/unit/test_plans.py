@@ -1,21 +1,25 @@
 """What a fetch for the cache sends of a request: the same plan where nothing is left out, else one of its own."""
 
+from typing import TYPE_CHECKING, cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.caching.key import KeyRules, compile_rules
 from proxy.caching.outcomes import Reason
-from proxy.config.schema import Cache, Limits
+from proxy.config.schema import Cache, Limits, Route
 from proxy.exchange import Origin
 from proxy.http1.memo import RequestMemo
 from proxy.http1.request import parse_request_fields
 from proxy.plans import RequestPlan, make_plan
-from proxy.semantics.forwarding import request_edits
 from proxy.snapshot import RouteRuntime
 from tests.fakes.sections import GOOD_SECTIONS
 
 ORIGIN = Origin(b"http", 80, trusted=False)
+if TYPE_CHECKING:
+    from proxy.upstream.balancer import Balancer
+
 RULES = compile_rules(Cache(), bytes(32))
 
 
@@ -26,15 +30,13 @@ def route_with(
     rules: KeyRules | None = RULES,
     limits: Limits | None = None,
 ) -> RouteRuntime:
-    """Make as much of a route as a plan looks at."""
-    route = RouteRuntime.__new__(RouteRuntime)
-    route.request_edits = request_edits(edits)
-    route.own_host = own_host
-    route.upgrade = frozenset({b"websocket"})
-    route.cache_rules = rules
-    route.cache_space = b""
-    route.limits = limits or Limits()
-    return route
+    route = Route(
+        host="upstream" if own_host else "preserve",
+        upgrade=("websocket",),
+        set_request_headers=edits,
+        limits=limits or Limits(),
+    )
+    return RouteRuntime(route, cast("Balancer", None), None, None, rules, b"")
 
 
 ROUTE = route_with()

@@ -2,21 +2,33 @@
 
 import json
 import re
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.config.schema import Config
 from proxy.exchange import Downstream, Exchange
 from proxy.http1.request import parse_request_fields, parse_request_line
-from proxy.snapshot import Snapshot
+from proxy.snapshot import Snapshot, SnapshotParts
 from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.counters import COUNTERS_SIZE, WorkerCounters
 from proxy.telemetry.line_writer import PIPE_WRITE
 from tests.fakes.gateway import Lines
 
+if TYPE_CHECKING:
+    from proxy.upstream.directory import UpstreamDirectory
+
 SECRETS = ("token", "access_token", "key", "api_key", "password", "secret", "code", "signature")
 ID = b"0123456789abcdef0123456789abcdef"
+
+SNAPSHOT = Snapshot(
+    Config(),
+    SnapshotParts(
+        cast("UpstreamDirectory", None), WorkerCounters(memoryview(bytearray(COUNTERS_SIZE)).cast("Q")), {}
+    ),
+)
 
 
 def exchange_of(
@@ -24,8 +36,8 @@ def exchange_of(
 ) -> Exchange:
     """Make an exchange that is over."""
     fields = parse_request_fields(b"Host: %s\r\n%s" % (host, section), 1, 1000)
-    downstream, snapshot = cast("Downstream", None), Snapshot.__new__(Snapshot)
-    exchange = Exchange(downstream, snapshot, method, target, 1, fields, 0)
+    downstream = cast("Downstream", None)
+    exchange = Exchange(downstream, SNAPSHOT, method, target, 1, fields, 0)
     exchange.client = b"192.0.2.7"
     exchange.status = 200
     exchange.received, exchange.sent = 3, 1234

@@ -1,19 +1,21 @@
 """Response heads: what follows from one is worked out once, and the same as from the parsed lines."""
 
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
+from proxy.config.schema import Route
 from proxy.errors import MessageError
 from proxy.http1.response import MAX_RESPONSE_HEAD, Framing
-from proxy.semantics.forwarding import request_edits
 from proxy.snapshot import RouteRuntime
 from proxy.upstream.heads import parse_response_head
 
+if TYPE_CHECKING:
+    from proxy.upstream.balancer import Balancer
+
 
 def route(*edits: tuple[str, str]) -> RouteRuntime:
-    """Make as much of a route as a head looks at."""
-    made = RouteRuntime.__new__(RouteRuntime)
-    made.response_edits = request_edits(edits)
-    return made
+    return RouteRuntime(Route(set_response_headers=edits), cast("Balancer", None), None, None, None, b"")
 
 
 def test_a_head_says_what_its_lines_say() -> None:
