@@ -102,6 +102,7 @@ class TlsHandshake(asyncio.Protocol):
         "deadline",
         "filed_tick",
     )
+    _stream: TlsStream  # from the hello on
 
     def __init__(self, acceptor: TlsAcceptor, peername: object) -> None:
         self._acceptor = acceptor
@@ -111,7 +112,6 @@ class TlsHandshake(asyncio.Protocol):
         self._reader: ClientHelloReader | None = None
         self._octets: bytes | bytearray = b""  # what goes to OpenSSL first
         self._server_name: str | None = None
-        self._stream: TlsStream = cast("TlsStream", None)
         self._spare = acceptor.hello_seconds  # what the client has left for its part, in seconds
         self._held: tuple[Hold, str] | None = None  # with the key to leave by
         self.deadline = NEVER
