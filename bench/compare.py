@@ -138,7 +138,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows = tuple(row for row in rows if row.is_simple)
         proxies = options.proxies or (EVERYBODY if options.all else f"{REFERENCE},{OURS}")
         kinds = chosen_kinds(proxies, options.python)
-        wanted = [kind.name for kind in kinds if kind.name != OURS] + ["nginx", options.driver]
+        wanted = [kind.name for kind in kinds if kind.name not in (OURS, COMPILED)] + [
+            "nginx",
+            options.driver,
+        ]
         check_programs(sorted({*wanted, *(("h2load",) if options.all else ())}))
         if options.all:
             figures, text, document = everything(kinds, rounds, seconds)

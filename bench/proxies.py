@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -197,9 +198,10 @@ def running_echo(folder: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def running_proxy(kind: Kind, site: str, folder: Path, origin: int, *, workers: int = 1) -> Iterator[Proxy]:
-    """Run one proxy in front of the origin's port, with one site."""
-    if not (folder / "key.pem").exists():
-        write_certificate(folder, HOST)
+    """Run one proxy in front of the origin's port, with one site; in a folder of its own, new each time."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=folder))
+    folder.chmod(0o755)  # nginx's workers are another user
+    write_certificate(folder, HOST)
     ports = dict(zip(("http", "https", "metrics"), free_ports(3), strict=True))
     descriptors = raise_descriptor_limit()
     values = {

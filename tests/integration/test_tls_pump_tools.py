@@ -49,6 +49,7 @@ def test_curl_uploads(server: TlsServer, tmp_path: Path) -> None:
     assert re.fullmatch(rb"[0-9a-f]{64}", digest)
 
 
+@pytest.mark.sources
 def test_the_hello_of_curl_is_understood(authority: Authority) -> None:
     seen: list[ClientHello | None] = []
 
