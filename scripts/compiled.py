@@ -55,6 +55,7 @@ class CompiledModules(BuildHookInterface[Any]):
             command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         if ended.returncode:
+            self.finalize(version, build_data, "")
             raise RuntimeError(f"compiling failed:\n{ended.stdout[-4000:]}")
         library = Path(self._folder, "lib")
         for path in library.rglob("*.so"):

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run a command in a copy of the repository whose hot modules are compiled: scripts/compiled.sh COMMAND [ARGUMENTS]
 #
-# as in `scripts/compiled.sh python -m pytest`.  The copy is build/compiled; the modules are compiled anew when one of
+# For example `scripts/compiled.sh python -m pytest`.  The copy is build/compiled; the modules are compiled anew when one of
 # them has changed (two minutes).  Wanted: a C compiler, Python's headers (Debian: gcc, python3-dev) and the environment
 # that ./test makes.
 set -eu

@@ -35,7 +35,6 @@ _POSITION_MASK: Final = (1 << _POSITION_BITS) - 1
 _STRIPE_SHIFT: Final = _POSITION_BITS
 _STRIPE_MASK: Final = 7
 _TAG_SHIFT: Final = 36
-_TAG_MASK: Final = (1 << 28) - 1
 #: A new tape begins here, so that no index word is 0, which means free.
 _FIRST: Final = GRAIN
 #: Each record is at most this part of its stripe, so that one cannot push out all others.

@@ -221,11 +221,6 @@ class ClientConnection(ResponseWriter):
         """Tell since when an idle connection waits (loop clock)."""
         return self.deadline - self._timeout_of(self._waiting_for)
 
-    @property
-    def is_tunnel(self) -> bool:
-        """Say whether the connection was upgraded to another protocol."""
-        return self._tunnelled
-
     def close_when_idle(self) -> None:
         """Close now if no request is under way, else after it (used when draining)."""
         if not self.is_idle:

@@ -174,7 +174,7 @@ class RequestReader(ContentReader):
         self._exchange = exchange
         self._waiting_for = RESPONSE
         self.deadline = NEVER
-        if not fields.chunked and fields.content_length <= 0:
+        if not fields.chunked and fields.content_length <= 0:  # has_content, without the price of a property
             pipeline.admit(exchange)
             return
         self._decoder = ChunkedDecoder() if fields.chunked else LengthDecoder(fields.content_length)
