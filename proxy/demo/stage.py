@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -94,8 +94,8 @@ def _perform(ends: ExitStack, folder: Path, say: Say, once: bool, own_app: str) 
     parse(file.read_bytes(), path=str(file), environ={})
     say(f"$ foregate run -c {file}\n\n{file.read_text()}")
     process = ends.enter_context(_running_foregate(file))
-    _await_readiness(process, metrics, folder / _LOG)
     root, issuer = _root(folder, ca)
+    _await(process, folder / _LOG, lambda: _is_ready(metrics) and root.exists())
     stage = Stage(http, https, metrics, ssl.create_default_context(cafile=str(root)), issuer, own_app)
     try:
         show(stage, say)
@@ -136,7 +136,7 @@ def _configuration(ca: TestCa | None, app: str, http: int, https: int, metrics: 
 
 
 def _root(folder: Path, ca: TestCa | None) -> tuple[Path, str]:
-    """Return the file with the root to be trusted, and whose it is."""
+    """Return the file with the root to be trusted, and whose it is; a new local CA is still to write its own."""
     if ca is None:
         return folder / "ssl_data" / "local-ca" / "root.pem", "Foregate's local CA"
     file = folder / "pebble-root.pem"
@@ -157,19 +157,23 @@ def _running_foregate(file: Path) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait()
 
 
-def _await_readiness(process: "subprocess.Popen[bytes]", metrics: int, log: Path) -> None:
+def _await(process: "subprocess.Popen[bytes]", log: Path, has_come: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise DemoError(f"foregate run ended with status {process.returncode}\n{_tail(log)}")
-        try:
-            with Visitor(metrics) as visitor:
-                if visitor.get("/readyz").status == 200:
-                    return
-        except OSError:
-            pass  # it does not listen yet
+        if has_come():
+            return
         time.sleep(_LOOK)
     raise DemoError(f"foregate run was not ready within {_START_SECONDS:.0f} s\n{_tail(log)}")
+
+
+def _is_ready(metrics: int) -> bool:
+    try:
+        with Visitor(metrics) as visitor:
+            return visitor.get("/readyz").status == 200
+    except OSError:
+        return False  # it does not listen yet
 
 
 def _tail(log: Path) -> str:
