@@ -88,6 +88,9 @@ _UPSTREAM: Final[Schema] = {
 }
 _STATUS: Final = _object(
     version=_TEXT,
+    build=_object(
+        form=_one_of("compiled", "sources"), python=_TEXT, openssl=_TEXT, uvloop=_TEXT, platform=_TEXT
+    ),
     pid=_WHOLE,
     state=_one_of("starting", "serving", "draining"),
     user=_TEXT,

@@ -18,6 +18,8 @@ def status_page(status: Mapping[str, Any]) -> str:
         f"configuration {configuration['file']}, loaded {configuration['loaded']} "
         f"(generation {configuration['generation']})",
     ]
+    if build := status.get("build"):  # a program from before an upgrade does not tell
+        lines.insert(1, build_line(build["form"], build["python"], build["openssl"], build["uvloop"]))
     if configuration["last_reload_faults"]:
         lines += ["the last reload was refused:", *indented(configuration["last_reload_faults"])]
     for alarm in status.get("alarms", ()):
@@ -50,6 +52,12 @@ def status_page(status: Mapping[str, Any]) -> str:
     if ends:
         lines += ["", f"workers that ended: {', '.join(ends)}"]
     return "\n".join(lines)
+
+
+def build_line(form: str, python: str, openssl: str, uvloop: str) -> str:
+    """Say what runs beneath."""
+    ways = {"compiled": "hot modules compiled by mypyc", "sources": "hot modules run from their sources"}
+    return f"{ways.get(form, form)}; Python {python}, OpenSSL {openssl}, uvloop {uvloop}"
 
 
 def _traffic(traffic: Mapping[str, Any]) -> list[str]:

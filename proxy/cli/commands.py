@@ -6,8 +6,6 @@ Exit status: 0 done, 1 refused (bad configuration, not found, unhealthy), 2 usag
 import errno
 import json
 import os
-import platform
-import ssl
 import sys
 import time
 from collections.abc import Sequence
@@ -19,9 +17,8 @@ from urllib.parse import urlencode
 
 import click
 
-from proxy import __version__
 from proxy.admin.client import AnswerError, Instance, NotRunningError
-from proxy.admin.status_page import status_page
+from proxy.admin.status_page import build_line, status_page
 from proxy.cli.certificates import certs, diagnose, files_can_be_served
 from proxy.cli.demo import demo
 from proxy.cli.import_command import import_
@@ -102,11 +99,29 @@ class _Commands(click.Group):
         return f"did you mean `foregate {near[0]}`?" if near else "`foregate --help` lists all"
 
 
+def _show_version(ctx: click.Context, _option: click.Parameter, is_wanted: bool) -> None:
+    """Print the version on a line of its own, and below what it runs on."""
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    # Imported here: no other command should wait for it.
+    from proxy.telemetry.build import this_build
+
+    build = this_build()
+    click.echo(
+        f"foregate {build.version}\n{build_line(build.form, build.python, build.openssl, build.uvloop)}"
+    )
+    click.echo(build.platform)
+    ctx.exit()
+
+
 @click.group(cls=_Commands, epilog=_NEXT_STEPS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(
-    __version__,
-    prog_name="foregate",
-    message=f"%(prog)s %(version)s (Python {platform.python_version()}, {ssl.OPENSSL_VERSION})",
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version, what a report of a fault should tell, and exit.",
 )
 def cli() -> None:
     """A reverse proxy with certificates, a rate limiter and a short cache."""

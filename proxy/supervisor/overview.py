@@ -1,11 +1,10 @@
 """What the supervisor tells about itself: the figures for Prometheus, and the pages of the admin API."""
 
 import os
-import platform
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from proxy import __version__
 from proxy.admin.operations import Document
 from proxy.supervisor import privileges
 from proxy.supervisor.listeners import bracketed
@@ -18,6 +17,7 @@ from proxy.supervisor.snapshot import InUse
 from proxy.supervisor.upgrade import Succession
 from proxy.supervisor.worker_process import ExitReason, WorkerProcess
 from proxy.telemetry import counters
+from proxy.telemetry.build import this_build
 from proxy.telemetry.metrics import Observation, WorkerObservation
 from proxy.telemetry.totals import CounterLedger, Totals
 from proxy.upstream.addresses import HealthReport, UpstreamAddresses, UpstreamMessage
@@ -45,6 +45,7 @@ class Overview:
         self._reloader = reloader
         self._started = succession.started
         self._upgrades = succession.upgrades
+        self._build = this_build()
         self.requests = Rate()
 
     def observation(self, *, ready: bool) -> Observation:
@@ -55,8 +56,7 @@ class Overview:
         living = [*pool.workers, *pool.lingering]
         return Observation(
             totals=self._ledger.totals(),
-            version=__version__,
-            python=platform.python_version(),
+            build=self._build,
             started=self._started,
             ready=ready,
             workers=tuple(map(_observed, pool.workers)),
@@ -76,7 +76,8 @@ class Overview:
         """Describe the instance on one page."""
         totals = self._ledger.totals()
         return {
-            "version": __version__,
+            "version": self._build.version,
+            "build": {key: told for key, told in asdict(self._build).items() if key != "version"},
             "pid": os.getpid(),
             "state": state,
             "user": privileges.current_user(),

@@ -180,7 +180,9 @@ HISTOGRAMS: Final[tuple[tuple[Metric, int, int], ...]] = (
 )
 
 # What the supervisor knows by itself; metrics.py renders these one by one.
-BUILD_INFO: Final = Metric("foregate_build_info", "gauge", ("version", "python"), "Always 1")
+BUILD_INFO: Final = Metric(
+    "foregate_build_info", "gauge", ("version", "python", "openssl", "uvloop", "form"), "Always 1"
+)
 START_TIME: Final = Metric("foregate_start_time_seconds", "gauge", (), "Unix time of the supervisor's start")
 READY: Final = Metric("foregate_ready", "gauge", (), "1 while /readyz answers 200")
 WORKERS: Final = Metric("foregate_workers", "gauge", ("state",), "Worker processes by state")

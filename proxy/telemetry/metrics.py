@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from proxy.telemetry import metric_names as names
+from proxy.telemetry.build import Build
 from proxy.telemetry.counters import CACHE_OUTCOMES, DURATION_BOUNDS, STATUS_LABELS
 from proxy.telemetry.counters import REQUESTS as FIRST_REQUESTS_WORD
 from proxy.telemetry.metric_names import Metric
@@ -54,8 +55,7 @@ class Observation:
     """Everything that a scrape shows, taken at one moment; times are Unix time."""
 
     totals: Totals
-    version: str
-    python: str
+    build: Build
     started: float
     ready: bool
     workers: tuple[WorkerObservation, ...]
@@ -101,8 +101,12 @@ def _by_label(figures: Mapping[str, float]) -> _Samples:
     return [((label,), figure) for label, figure in figures.items()]
 
 
+def _build_labels(build: Build) -> Sequence[str]:
+    return (build.version, build.python, build.openssl, build.uvloop, build.form)
+
+
 def _supervisor_families(seen: Observation) -> Iterator[Family]:
-    yield _family(names.BUILD_INFO, [((seen.version, seen.python), 1)])
+    yield _family(names.BUILD_INFO, [(_build_labels(seen.build), 1)])
     yield _family(names.START_TIME, [((), seen.started)])
     yield _family(names.READY, [((), seen.ready)])
     yield _family(names.WORKERS, _by_label(seen.worker_states))

@@ -1,5 +1,6 @@
 """What a scrape shows of an instance that does nothing."""
 
+from proxy.telemetry.build import this_build
 from proxy.telemetry.counters import PROCESS_WORDS
 from proxy.telemetry.metrics import Observation
 from proxy.telemetry.totals import Totals
@@ -9,8 +10,7 @@ def quiet_observation() -> Observation:
     """Return an observation without sites, workers and certificates."""
     return Observation(
         totals=Totals(process=[0] * PROCESS_WORDS, sites={}),
-        version="1.2.3",
-        python="3.11.0",
+        build=this_build(),
         started=0.0,
         ready=True,
         workers=(),

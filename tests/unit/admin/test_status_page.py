@@ -74,3 +74,16 @@ def test_nothing_has_happened_yet() -> None:
     assert "serving for 0s" in page
     assert "cache hits -" in page
     assert "workers that ended" not in page
+
+
+def test_the_second_line_tells_what_runs() -> None:
+    build = {
+        "form": "compiled",
+        "python": "3.11.2",
+        "openssl": "3.0.19",
+        "uvloop": "0.23.0",
+        "platform": "Linux",
+    }
+    assert status_page(status(build=build)).splitlines()[1] == (
+        "hot modules compiled by mypyc; Python 3.11.2, OpenSSL 3.0.19, uvloop 0.23.0"
+    )

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import platform
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from proxy import __version__
 from proxy.cli import main
+from proxy.telemetry.build import this_build
 from tests.unit.cli.conftest import GOOD, AnswerOnce, Run
 
 
@@ -41,8 +43,18 @@ def test_help_and_version(run: Run) -> None:
         ]
     )
     assert run("-h") == run("--help")
-    status, out, _ = run("--version")
-    assert (status, out.split()[:2]) == (0, ["foregate", __version__])
+
+
+def test_version_has_a_line_of_its_own_and_below_what_it_runs_on(run: Run) -> None:
+    status, out, err = run("--version")
+    assert (status, err) == (0, "")
+    first, beneath, system = out.splitlines()
+    assert first == f"foregate {__version__}"
+    build = this_build()
+    way = "compiled by mypyc" if build.form == "compiled" else "run from their sources"
+    versions = f"Python {build.python}, OpenSSL {build.openssl}, uvloop {build.uvloop}"
+    assert beneath == f"hot modules {way}; {versions}"
+    assert system == platform.platform()
 
 
 def test_no_command_shows_the_help_and_the_next_steps_as_a_usage_error(run: Run) -> None:

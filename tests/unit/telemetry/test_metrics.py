@@ -12,20 +12,23 @@ from proxy import errors
 from proxy.caching.outcomes import Outcome, Reason
 from proxy.supervisor.worker_process import ExitReason, WorkerState
 from proxy.telemetry import counters
+from proxy.telemetry.build import Build
 from proxy.telemetry.counters import COUNTERS_SIZE, PROCESS_WORDS, SITE_WORDS, WorkerCounters
 from proxy.telemetry.metric_names import METRICS
 from proxy.telemetry.metrics import Observation, WorkerObservation, render
 from proxy.telemetry.totals import NO_SITE_LABEL, Totals
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
+BUILD = Build(
+    version="1.2.3", form="compiled", python="3.11.0", openssl="3.0.1", uvloop="0.22", platform="Linux"
+)
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def observation(totals: Totals) -> Observation:
     return Observation(
         totals=totals,
-        version="1.2.3",
-        python="3.11.0",
+        build=BUILD,
         started=1000.5,
         ready=True,
         workers=(WorkerObservation(slot=0, started=1001.0, resident_bytes=4096, connections=3),),
@@ -87,7 +90,8 @@ def test_requests_show_only_what_has_happened() -> None:
 
 def test_the_figures_of_process_and_supervisor(busy: Observation) -> None:
     shown = samples(busy)
-    assert shown["foregate_build_info", labels(version="1.2.3", python="3.11.0")] == 1
+    told = {"version": "1.2.3", "python": "3.11.0", "openssl": "3.0.1", "uvloop": "0.22", "form": "compiled"}
+    assert shown["foregate_build_info", labels(**told)] == 1
     assert shown["foregate_workers", labels(state="draining")] == 2
     assert shown["foregate_worker_exits_total", labels(reason="crashed")] == 4
     assert shown["foregate_resident_memory_bytes", labels(process="supervisor")] == 8192
