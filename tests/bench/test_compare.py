@@ -92,9 +92,12 @@ def test_python_that_does_not_work_is_named(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_missing_package_is_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.proxies._found", lambda name: None if name in ("h2load", "caddy") else name)
+    monkeypatch.setattr("bench.proxies.COMPILED", tmp_path)
+    (tmp_path / "proxy").mkdir()
+    (tmp_path / "proxy" / "pipeline.so").touch()
     assert main(["--all"]) == 1
     assert "apt-get install caddy nghttp2-client" in capsys.readouterr().err
 
