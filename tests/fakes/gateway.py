@@ -23,7 +23,7 @@ from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.forward import Forward
 from proxy.upstream.pool import Pool
 
-PATIENCE: Final = 10.0  # seconds
+PATIENCE: Final = 60.0  # seconds
 SECRET: Final = bytes(range(32))
 INSTANCE: Final = "0123456789abcdef"
 #: One request each; a test whose gateway is gone must find none of them alive.
@@ -35,6 +35,7 @@ _TABLES: Final = {
     "tls": 'mode = "off"',
     "log": 'access = "off"',
     "rate_limit": 'rate = "off"',
+    "cache": 'ttl = "1h"\nwait = "1h"',
 }
 
 

@@ -19,7 +19,7 @@ from tests.fakes.warped_loop import WarpedLoop, turns
 WHOLE: Final = "whole"
 OCTETS: Final = "octet by octet"
 RANDOM: Final = "cut at random"
-PATIENCE: Final = 15.0  # seconds
+PATIENCE: Final = 60.0  # seconds
 #: As a gateway writes one: a token, a colon, one space, a value without controls or outer white space.
 _FIELD_LINE: Final = re.compile(
     r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:(?: [!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?| )"
