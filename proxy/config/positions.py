@@ -19,8 +19,9 @@ _BLANK: Final = re.compile(r"[ \t]*+")
 _BLANK_LINES: Final = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]++")
 _STRING: Final = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*+"{3,5}'
-    r"|'''(?:[^']|'(?!''))*+'{3,5}"
+    # Greedy, with all of it possessive inside: CPython before 3.11.5 forgets to go back in a possessive group.
+    r'"""(?:[^"\\]++|\\.|"(?!""))*"{3,5}'
+    r"|'''(?:[^']++|'(?!''))*'{3,5}"
     r'|"(?:[^"\\\n]|\\.)*+"'
     r"|'[^'\n]*+'",
     re.DOTALL,

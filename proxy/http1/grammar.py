@@ -4,6 +4,11 @@ Theory of operation.  Heads are matched whole, never line by line: one expressio
 is well-formed, a second one takes it apart.  Every quantifier that could backtrack is possessive (``++``,
 ``*+``), so a match costs time linear in its input whatever a peer sends.  There is no lenient mode: a bare CR
 or LF, obs-fold, white space before a colon, controls in a value and an empty name simply do not match.
+
+CPython before 3.11.5 (Debian 12 has 3.11.2) does not go back where a turn of a possessive group fails behind a
+quantifier or an assertion (gh-100061): what this turn took stays taken.  Here such a group has none (``[h][h]``, not
+``[h]{2}``), or is greedy with all of it possessive inside; FIELD_SECTION alone may, because its text ends with a CRLF,
+which such a turn cannot take.
 """
 
 import re
@@ -18,12 +23,12 @@ VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
 
 #: A path holds pchar and "/" (RFC 3986), and "|", "[", "]", which browsers leave as they are; "%" only before
 #: two hex digits.
-_PATH: Final = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/|\[\]]++|%[0-9A-Fa-f]{2})*+"
+_PATH: Final = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/|\[\]]++|%[0-9A-Fa-f][0-9A-Fa-f])*+"
 #: A query further holds what browsers leave unencoded there (WHATWG URL, query percent-encode set), and a
 #: stray "%".
 _QUERY: Final = rb"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%|\\^`{}\[\]]*+"
 _AUTHORITY: Final = (
-    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})++)(?::[0-9]{0,5})?"
+    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f][0-9A-Fa-f])++)(?::[0-9]{0,5})?"
 )
 
 REQUEST_LINE: Final = re.compile(
@@ -64,7 +69,7 @@ CHUNK_LINE: Final = re.compile(
     + TOKEN
     + rb"|"
     + _QUOTED
-    + rb"))?)*+)",
+    + rb"))?)*)",
 )
 
 #: A CR or LF that is not part of a CRLF; a CR in the last place may still be followed by its LF.
