@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 APPS = ROOT / "tests" / "apps"
 BLOCK = 16
 LARGE = 8 * 2**20
-GRACE = 10.0
+GRACE = 30.0
 
 
 def _gunicorn(fd: int, module: str = "tests.apps.flask_app:app") -> list[str]:
@@ -31,9 +31,9 @@ def _gunicorn(fd: int, module: str = "tests.apps.flask_app:app") -> list[str]:
     return [sys.executable, "-m", "gunicorn", module, "--bind", f"fd://{fd}", *options]
 
 
-def _uvicorn(fd: int) -> list[str]:
+def _uvicorn(fd: int, module: str = "tests.apps.starlette_app:app") -> list[str]:
     options = ["--log-level", "warning", "--no-proxy-headers"]
-    return [sys.executable, "-m", "uvicorn", "tests.apps.starlette_app:app", "--fd", str(fd), *options]
+    return [sys.executable, "-m", "uvicorn", module, "--fd", str(fd), *options]
 
 
 def _node(fd: int) -> list[str]:
@@ -53,6 +53,7 @@ COMMANDS: dict[str, Callable[[int], list[str]]] = {
 #: Apps for a few tests of their own.
 OTHERS: dict[str, Callable[[int], list[str]]] = {
     "board": lambda fd: _gunicorn(fd, "tests.apps.board_app:app"),
+    "page": lambda fd: _uvicorn(fd, "tests.apps.page_app:app"),
 }
 
 
