@@ -149,6 +149,16 @@ class SupervisorChannel(_Channel):
         else:
             self._post(_IN_MEMFD, [*attached, _memfd_with(packed.pickled)])
 
+    def read_rest(self) -> None:
+        """Take every report that has come already, of a worker that has ended."""
+        while self._open:
+            try:
+                self._receive()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self._lost()
+
     def _receive(self) -> None:
         packet = self._socket.recv(LARGEST_REPORT + 1)
         if not packet:

@@ -280,6 +280,8 @@ class WorkerProcess:
     def _exited(self, ended: Exit) -> None:
         self._alive = False
         if self._channel is not None:
+            self._channel.read_rest()  # on a busy machine its end may be heard of before its last words
+        if self._channel is not None:
             self._channel.close()
             self._channel = None
         self._paced.close()

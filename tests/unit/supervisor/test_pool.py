@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,7 @@ import pytest
 from proxy.config.schema import Config
 from proxy.control.channel import pack
 from proxy.control.messages import Command, Configure, ReopenLogs, SwapCaches
+from proxy.supervisor import pool as pool_module
 from proxy.supervisor.heartbeat import INTERVAL
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.processes import Children, Exit
@@ -164,6 +166,45 @@ async def test_a_worker_that_breaks_the_rules_is_killed(ticking: Ticking) -> Non
     await ticking.until(lambda: ticking.pool.exits[ExitReason.FAULTY] == 1)
 
 
+async def test_of_many_workers_only_a_few_start_at_once(
+    ticking: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "STARTS_AT_ONCE", 2)
+    ticking.use("serve", 5)
+    assert ticking.pool.states()[WorkerState.STARTING] == 2
+    most = 0
+
+    def all_serve() -> bool:
+        nonlocal most
+        most = max(most, ticking.pool.states()[WorkerState.STARTING])
+        return ticking.pool.serving == 5
+
+    await ticking.until(all_serve)
+    assert most == 2
+    assert [worker.slot for worker in ticking.pool.workers] == [0, 1, 2, 3, 4]
+
+
+async def test_no_worker_starts_any_more_when_a_drain_has_begun(
+    ticking: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "STARTS_AT_ONCE", 2)
+    ticking.use("serve", 500)
+    async with asyncio.timeout(60):
+        await ticking.pool.drain(0.0)
+    assert ticking.pool.exits == {ExitReason.DRAINED: 2}
+    assert ticking.register.entered == 2
+
+
+async def test_who_is_hurried_and_was_not_ready_is_killed_at_once(ticking: Ticking) -> None:
+    ticking.use("mute", 2)
+    draining = asyncio.create_task(ticking.pool.drain(3600.0))
+    await asyncio.sleep(0)
+    ticking.pool.hurry()
+    async with asyncio.timeout(60):
+        await draining
+    assert ticking.pool.exits == {ExitReason.DRAINED: 2}
+
+
 async def test_workers_that_are_never_ready_are_given_up(ticking: Ticking) -> None:
     ticking.use("no such mode", 2)
     await ticking.until(lambda: bool(ticking.hopeless))
@@ -237,6 +278,18 @@ async def test_all_open_their_logs_anew_those_too_that_only_finish_what_they_hav
         monkeypatch.setattr(worker, "send", told.append)
     ticking.pool.reopen_logs()
     assert told == [ReopenLogs(), ReopenLogs()]
+
+
+async def test_a_worker_whose_end_is_seen_before_its_leave_has_left_all_the_same(ticking: Ticking) -> None:
+    ticking.use("serve", 1)
+    await ticking.serving(1)
+    (worker,) = ticking.pool.workers
+    os.kill(worker.pid, signal.SIGTERM)
+    select.select([worker.channel_descriptor or -1], [], [])  # it has said so, and nobody has read it
+    os.kill(worker.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    ticking.children.reap()
+    assert ticking.pool.exits == {ExitReason.DRAINED: 1}
 
 
 async def test_what_an_ended_worker_used_is_kept(ticking: Ticking) -> None:
