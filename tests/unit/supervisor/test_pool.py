@@ -287,7 +287,7 @@ async def test_a_worker_whose_end_is_seen_before_its_leave_has_left_all_the_same
     os.kill(worker.pid, signal.SIGTERM)
     select.select([worker.channel_descriptor or -1], [], [])  # it has said so, and nobody has read it
     os.kill(worker.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 (nothing is read meanwhile)
     ticking.children.reap()
     assert ticking.pool.exits == {ExitReason.DRAINED: 1}
 
