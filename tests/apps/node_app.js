@@ -154,4 +154,4 @@ function handle(request, response) {
   } else response.writeHead(404).end();
 }
 
-http.createServer(handle).listen({ fd: Number(process.env.LISTEN_FD) });
+http.createServer({ keepAliveTimeout: 60_000 }, handle).listen({ fd: Number(process.env.LISTEN_FD) });

@@ -23,7 +23,8 @@ from typing import Final
 from tests.fakes.foregate import Foregate
 from tests.fakes.https import IssuingCa, Visitor, site
 from tests.fakes.origin import running_origin
-from tests.fakes.pebble import Pebble, free_port
+from tests.fakes.pebble import Pebble
+from tests.fakes.ports import free_port
 from tests.fakes.visits import Visits
 
 NAMES: Final = tuple(f"site{number}.test" for number in range(10))

@@ -16,6 +16,7 @@ APPS = ROOT / "tests" / "apps"
 BLOCK = 16
 LARGE = 8 * 2**20
 GRACE = 30.0
+KEPT = 60  # seconds, for connections of clients on a busy machine
 
 
 def _gunicorn(fd: int, module: str = "tests.apps.flask_app:app") -> list[str]:
@@ -24,6 +25,10 @@ def _gunicorn(fd: int, module: str = "tests.apps.flask_app:app") -> list[str]:
         "gthread",
         "--threads",
         "16",
+        "--keep-alive",
+        str(KEPT),
+        "--timeout",
+        "120",
         "--log-level",
         "warning",
         "--no-control-socket",
@@ -32,7 +37,7 @@ def _gunicorn(fd: int, module: str = "tests.apps.flask_app:app") -> list[str]:
 
 
 def _uvicorn(fd: int, module: str = "tests.apps.starlette_app:app") -> list[str]:
-    options = ["--log-level", "warning", "--no-proxy-headers"]
+    options = ["--log-level", "warning", "--no-proxy-headers", "--timeout-keep-alive", str(KEPT)]
     return [sys.executable, "-m", "uvicorn", module, "--fd", str(fd), *options]
 
 

@@ -6,7 +6,7 @@ from http.client import HTTPConnection
 from itertools import count
 from time import time
 
-from tests.fakes.foregate import Foregate
+from tests.fakes.foregate import PATIENCE, Foregate
 from tests.fakes.origin import Origin, OriginRequest, OriginResponse
 
 Fields = list[tuple[str, str]]
@@ -66,7 +66,7 @@ class Pair:
 
     def ask(self, method: str = "GET", **fields: str) -> Got:
         """Send a request, on a connection of its own."""
-        connection = HTTPConnection(*self.front.address("http"), timeout=30)
+        connection = HTTPConnection(*self.front.address("http"), timeout=PATIENCE)
         names = {name.replace("_", "-"): value for name, value in fields.items()}
         try:
             connection.request(method, self.path, headers={"Host": "a.example", **names})

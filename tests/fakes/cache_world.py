@@ -1,5 +1,6 @@
 """The cache gate between fake clients and a fake app, on a loop whose time moves by hand."""
 
+import weakref
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -67,6 +68,7 @@ class World:
         )
         self.counters = SimpleNamespace(add=self._count)
         self.store = Store.create(8 * 1024 * 1024, SECRET)
+        weakref.finalize(self, self.store.leave)
         self.claims = Claims()
         self.store.claims = cast(Any, self.claims)  # type: ignore[misc]  # a store's claims are its own for life
         self.gate = CacheGate(cast(Any, self), self.store)

@@ -7,7 +7,7 @@ from http.client import HTTPConnection, HTTPResponse
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,15 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 60.0  # seconds, for a machine that is busy with other things
 RUN = (sys.executable, "-m", "proxy", "run")
+#: What a stalled machine takes does not end what a test goes on with.
+UNHURRIED = """[timeouts]
+hello = "60s"
+head = "60s"
+body = "60s"
+connect = "60s"
+"""
 
 
 def configuration(
@@ -31,9 +38,12 @@ def configuration(
 ) -> str:
     """Write a `proxy.toml` with one site for every Host; all ports are free ones.
 
-    A test started as root stays root, because nobody else may be able to read the checkout.
+    Deadlines are long, but for those that the test sets itself. A test started as root stays root, because nobody
+    else may be able to read the checkout.
     """
     user = 'user = "root"' if os.geteuid() == 0 and "user =" not in server else ""
+    drain = "" if "drain_timeout" in server else 'drain_timeout = "20s"'
+    timeouts = "" if "[timeouts]" in tables else UNHURRIED
     return f"""
 [server]
 http = {json.dumps(list(http))}
@@ -41,10 +51,12 @@ https = []
 metrics = "127.0.0.1:0"
 workers = {workers}
 {user}
+{drain}
 {server}
 [tls]
 mode = "off"
 storage = "storage"
+{timeouts}
 [log]
 level = "debug"
 {tables}
@@ -229,7 +241,7 @@ class Foregate:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=2 * PATIENCE,
             check=False,
         )
 

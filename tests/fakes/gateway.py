@@ -99,7 +99,7 @@ class Gateway:
         await self.plane.drain(0.0)
         await until(lambda: self.open == {})
         if self.store is not None:
-            self.store.close()
+            self.store.leave()
         self.limiter.close()
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:

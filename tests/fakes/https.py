@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.foregate import UNHURRIED
 from tests.fakes.pebble import Pebble
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 #: A directory at which nobody answers.
 NO_CA = "https://127.0.0.1:1/dir"
 
@@ -47,6 +48,7 @@ directory = "{directory}"
 ca_file = "{ca_file}"
 storage = "{storage}"
 {tls}
+{UNHURRIED}
 [log]
 level = "debug"
 {tables}
@@ -131,9 +133,11 @@ class IssuingCa:
         return len(re.findall("Issued certificate serial", self._log.read_text()))
 
     def configuration(self, sites: str, **options: object) -> str:
-        """Write a configuration with this CA."""
+        """Write a configuration with this CA, whose visitors may wait for long."""
+        tls = str(options.pop("tls", ""))
         return https_configuration(
             sites,
+            tls=tls if "hold =" in tls else f'hold = "60s"\n{tls}',
             http_port=self.http_port,
             directory=self.ca.directory,
             ca_file=str(self.ca.ca_file),

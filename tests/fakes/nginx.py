@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bench.processes import free_port
+from tests.fakes.ports import free_port
 
-_PATIENCE: Final = 20.0
+_PATIENCE: Final = 60.0
 _CONFIGURATION: Final = """
 daemon off; pid nginx.pid; error_log error.log crit;
 master_process off;

@@ -16,7 +16,7 @@ import h11
 
 Fields = list[tuple[str, str]]
 _CHUNK = 64 * 1024
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 @dataclass(slots=True)

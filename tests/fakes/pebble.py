@@ -11,24 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.fakes.ports import free_port
 from tests.fakes.root_ca import TestCa
 
-_READY_WITHIN = 10.0
+_READY_WITHIN = 60.0  # seconds
 EAB_KID = "kid-1"
 EAB_HMAC_KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
-
-
-def free_port() -> int:
-    """Return a port that is free for TCP and UDP now; Pebble has to be told one."""
-    while True:
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
-            stream.bind(("127.0.0.1", 0))
-            port: int = stream.getsockname()[1]
-            try:
-                datagram.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class Pebble:

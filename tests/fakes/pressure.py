@@ -134,7 +134,7 @@ async def pressure(play: Play, seed: int, *, clients: int = 4, requests: int = 5
     draw = random.Random(seed)
     await play.start(limits='body = "1MB"')
     play.gateway.keep_little()
-    async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(100), asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(_app(play, draw, tasks))
         async with asyncio.TaskGroup() as group:
             for number in range(clients):

@@ -12,7 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-from tests.fakes.pebble import free_port
+from tests.fakes.ports import free_port
 
 PATIENCE = 60.0
 

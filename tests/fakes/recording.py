@@ -2,9 +2,7 @@
 
 import http.client
 import itertools
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,24 +15,10 @@ from typing import Self
 
 from tests.fakes.apps import APPS, GRACE
 from tests.fakes.front import Answer, Front
+from tests.fakes.ports import free_port
 
 #: The status of an answer that ended before its length was reached.
 CUT_SHORT = 0
-
-_PORTS = range(
-    20_000, 30_000
-)  # below what the kernel gives to clients, who could take it while the app is down
-
-
-def free_port() -> int:
-    """Find a port that stays free while nobody listens."""
-    while True:
-        port = random.choice(_PORTS)
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return port
 
 
 class RecordingApp:

@@ -7,10 +7,10 @@ from http.client import HTTPResponse
 from itertools import count
 from pathlib import Path
 
-from tests.fakes.foregate import Foregate, configuration
+from tests.fakes.foregate import PATIENCE, Foregate, configuration
 from tests.fakes.origin import Origin, OriginRequest, OriginResponse
 
-TABLES = '[rate_limit]\nrate = "off"\n[cache]\nttl = "1h"\nwait = "20s"\n'
+TABLES = '[rate_limit]\nrate = "off"\n[cache]\nttl = "1h"\nwait = "1h"\n'
 _numbers = count()
 
 
@@ -39,7 +39,7 @@ class Gate:
 
     def send(self, octets: str, method: str = "GET") -> tuple[HTTPResponse, str]:
         """Send a request as it stands; return the response and its content."""
-        with socket.create_connection(self.front.address("http"), 30) as connection:
+        with socket.create_connection(self.front.address("http"), PATIENCE) as connection:
             connection.sendall(octets.encode("latin-1"))
             with HTTPResponse(connection, method=method) as response:
                 response.begin()

@@ -23,7 +23,7 @@ from tests.fakes.certificates import Authority, PemPair
 
 T = TypeVar("T")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 NAME = "app.example.com"
 BOTH = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 # Alerts, as records of their own (RFC 8446 section 6).
@@ -128,7 +128,7 @@ class TlsServer:
         *,
         default: str | None = None,
         pairs: Mapping[str, PemPair] | None = None,
-        hello_seconds: float = 10.0,
+        hello_seconds: float = 60.0,
         held: HeldConnections | None = None,
         admit: Callable[[asyncio.Transport], bool] = lambda _raw: True,
     ) -> None:

@@ -10,7 +10,8 @@ from tests.fakes.certificates import Authority
 from tests.fakes.foregate import Foregate, configuration
 from tests.fakes.https import IssuingCa
 from tests.fakes.origin import Origin, running_origin
-from tests.fakes.pebble import Pebble, free_port
+from tests.fakes.pebble import Pebble
+from tests.fakes.ports import free_port
 from tests.fakes.tls_server import NAME, TlsServer
 
 StartForegate = Callable[..., Foregate]
@@ -32,8 +33,8 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="module")
 def caching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Foregate, Origin]]:
-    """Return an instance that keeps answers for a minute, and its app: one for all tests of a module."""
-    tables = '[rate_limit]\nrate = "off"\n[cache]\nttl = "60s"\n'
+    """Return an instance that keeps answers for an hour, and its app: one for all tests of a module."""
+    tables = '[rate_limit]\nrate = "off"\n[cache]\nttl = "1h"\n'
     with running_origin() as origin:
         folder = tmp_path_factory.mktemp("caching")
         instance = Foregate(folder, configuration(origin.url, workers=1, tables=tables))

@@ -13,9 +13,9 @@ from proxy.importing.draft import Draft
 from proxy.importing.nginx.reader import read_nginx
 from proxy.importing.repair import make_valid
 from proxy.importing.toml_text import proxy_toml
-from tests.fakes.foregate import Foregate
+from tests.fakes.foregate import PATIENCE, Foregate
 from tests.fakes.origin import Origin, OriginRequest, OriginResponse, running_origin
-from tests.fakes.pebble import free_port
+from tests.fakes.ports import free_port
 
 NGINX = """
 pid FOLDER/nginx.pid; error_log FOLDER/error.log;
@@ -89,11 +89,13 @@ def _port(folder: Path) -> int:
 def nginx(folder: Path) -> Iterator[int]:
     command = ["nginx", "-p", str(folder), "-c", "nginx.conf"]
     # It goes into the background once it listens.
-    subprocess.run([*command, "-e", str(folder / "error.log")], check=True, timeout=30)
+    subprocess.run([*command, "-e", str(folder / "error.log")], check=True, timeout=PATIENCE)
     try:
         yield _port(folder)
     finally:
-        subprocess.run([*command, "-e", str(folder / "error.log"), "-s", "stop"], check=True, timeout=30)
+        subprocess.run(
+            [*command, "-e", str(folder / "error.log"), "-s", "stop"], check=True, timeout=PATIENCE
+        )
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def foregate(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def _ask(port: int, method: str, host: str, path: str, size: int = 0) -> Seen:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request(method, path, b"x" * size if size else None, {"Host": host})
         answer = connection.getresponse()

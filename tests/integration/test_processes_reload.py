@@ -4,14 +4,17 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from proxy.cli import main
 from tests.fakes.certificates import Authority
 from tests.fakes.foregate import PATIENCE, Foregate, configuration
 from tests.fakes.origin import Origin, OriginResponse, running_origin
+from tests.fakes.ports import free_port
 from tests.integration.conftest import StartForegate
 
 
@@ -42,13 +45,20 @@ def test_sighup_swaps_the_upstream_and_keeps_requests_in_flight(
         assert gate.metric("foregate_requests_total", site="*", code="200", cache="NONE") in (0, 2)
 
 
-def test_the_command_waits_and_prints_what_changed(start_foregate: StartForegate, origin: Origin) -> None:
+def test_the_command_waits_and_prints_what_changed(
+    start_foregate: StartForegate,
+    origin: Origin,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     gate = start_foregate(configuration(origin.url, workers=1))
     gate.wait_serving(1)
-    gate.file.write_text(configuration(origin.url, workers=1, tables='[cache]\nttl = "1s"'))
-    ended = gate.command("reload")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, 'cache.ttl: "3s" -> "1s"\n', "")
     assert gate.command("reload").stdout == "nothing has changed\n"
+    gate.file.write_text(configuration(origin.url, workers=1, tables='[cache]\nttl = "1s"'))
+    monkeypatch.setattr(sys, "argv", ["foregate", "reload", "-c", str(gate.file)])
+    with pytest.raises(SystemExit) as ended:
+        main()  # in this process: the file's watch is faster than a start on a busy machine
+    assert (ended.value.code, *capsys.readouterr()) == (0, 'cache.ttl: "3s" -> "1s"\n', "")
 
 
 NO_PAIR = (
@@ -178,8 +188,7 @@ def connect_until_refused(port: int) -> None:
 def test_a_port_that_changes_its_purpose_keeps_its_socket(
     start_foregate: StartForegate, origin: Origin
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     gate = start_foregate(configuration(origin.url, workers=1, http=[f"127.0.0.1:{port}"]))
     gate.wait_serving(1)
     text = configuration(origin.url, workers=1, http=["127.0.0.1:0"])
@@ -194,11 +203,13 @@ def test_more_and_fewer_workers(start_foregate: StartForegate, origin: Origin) -
     gate.wait_serving(1)
     (first,) = gate.worker_pids()
     gate.file.write_text(configuration(origin.url, workers=3))
-    assert gate.command("reload").stdout == "server.workers: 1 -> 3\n"
+    assert gate.command("reload").returncode == 0
     gate.wait_serving(3)
     gate.file.write_text(configuration(origin.url, workers=1))
-    assert gate.command("reload").stdout == "server.workers: 3 -> 1\n"
+    assert gate.command("reload").returncode == 0
     gate.wait("worker has drained", 2)
+    changes = [change for line in gate.events("configuration reloaded") for change in line["changes"]]
+    assert changes == ["server.workers: 1 -> 3", "server.workers: 3 -> 1"]
     assert gate.worker_pids() == [first]
     assert gate.get("/")[0] == 200
 

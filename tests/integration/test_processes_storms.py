@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-import socket
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.fakes.foregate import PATIENCE, configuration
 from tests.fakes.origin import Origin, OriginResponse
+from tests.fakes.ports import free_port
 from tests.integration.conftest import StartForegate
 from tests.integration.test_processes import EVERY_REQUEST
 
@@ -33,8 +33,7 @@ def test_a_storm_of_signals_is_a_few_reloads(start_foregate: StartForegate, orig
 def test_after_a_sudden_end_a_new_instance_serves_at_once(
     start_foregate: StartForegate, origin: Origin
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     text = configuration(origin.url, http=[f"127.0.0.1:{port}"], tables=EVERY_REQUEST)
     first = start_foregate(text)
     first.wait_serving(2)

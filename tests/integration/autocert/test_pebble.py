@@ -20,9 +20,10 @@ from autocert.settings import Authority, Settings, Wanted
 from autocert.surroundings import Surroundings
 from tests.fakes.autocert_world import Recorder, SkippableClock
 from tests.fakes.http01 import ChallengeServer
-from tests.fakes.pebble import EAB_HMAC_KEY, EAB_KID, Pebble, free_port
+from tests.fakes.pebble import EAB_HMAC_KEY, EAB_KID, Pebble
+from tests.fakes.ports import free_port
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 # Pebble asks as from three places, as real CAs do.
 ASKED_PER_NAME = 3
 A, B = "a.example.com", "b.example.com"

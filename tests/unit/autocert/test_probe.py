@@ -8,7 +8,7 @@ import pytest
 
 from autocert.probe import Answered, probe
 from tests.fakes.http01 import ChallengeServer
-from tests.fakes.pebble import free_port
+from tests.fakes.ports import free_port
 
 NAME, TOKEN = "www.example.com", "t" * 43
 

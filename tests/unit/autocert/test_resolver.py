@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from autocert.resolver import Addresses, Dns, Property, Resolver, caa_allows
-from tests.fakes.pebble import Pebble, free_port
+from tests.fakes.pebble import Pebble
+from tests.fakes.ports import free_port
 
 US = ("letsencrypt.org",)
 
