@@ -4,6 +4,8 @@ import signal
 import socket
 import time
 
+import pytest
+
 from tests.fakes.foregate import PATIENCE, configuration
 from tests.fakes.https import Visitor
 from tests.fakes.origin import Origin
@@ -40,11 +42,11 @@ def test_an_entry_expires_however_often_it_is_asked_for(
     gate = start_foregate(configuration(origin.url, tables=UNLIMITED + '[cache]\nttl = "300ms"'))
     gate.wait_serving(2)
     asked, ends = 0, time.monotonic() + PATIENCE
-    while len(origin.requests) < 3 and time.monotonic() < ends:
+    # A machine may be so slow that no second request comes while an entry is fresh.
+    while (len(origin.requests) < 3 or asked == len(origin.requests)) and time.monotonic() < ends:
         assert gate.get("/page")[0] == 200
         asked += 1
-    assert len(origin.requests) == 3
-    assert asked > 3
+    assert 3 <= len(origin.requests) < asked
 
 
 def receive(sock: socket.socket, end: bytes) -> bytes:
@@ -57,13 +59,13 @@ def receive(sock: socket.socket, end: bytes) -> bytes:
     return received
 
 
-def test_a_stop_ends_each_connection_in_its_own_way(start_foregate: StartForegate) -> None:
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_stop_ends_each_connection_in_its_own_way(start_foregate: StartForegate, in_time: bool) -> None:
+    drain = f'drain_timeout = "{20 if in_time else 1}s"'
     with socket.create_server(("127.0.0.1", 0)) as app:
         app.settimeout(PATIENCE)
         url = f"http://127.0.0.1:{app.getsockname()[1]}"
-        gate = start_foregate(
-            configuration(url, workers=1, server='drain_timeout = "1s"', tables=EVERY_REQUEST)
-        )
+        gate = start_foregate(configuration(url, workers=1, server=drain, tables=EVERY_REQUEST))
         gate.wait_serving(1)
         tunnel, idle, busy = (socket.create_connection(("127.0.0.1", gate.port), PATIENCE) for _ in range(3))
         with tunnel, idle, busy:
@@ -84,13 +86,14 @@ def test_a_stop_ends_each_connection_in_its_own_way(start_foregate: StartForegat
 
             gate.signal(signal.SIGTERM)
             assert idle.recv(1) == b""
-            other.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
-            assert b"\r\nConnection: close\r\n" in receive(busy, b"late")
-            assert busy.recv(1) == b""
-            tunnel.sendall(b"still")
-            assert receive(far_end, b"still") == b"still"
-            assert tunnel.recv(1) == b""  # when `drain_timeout` is over
-            assert far_end.recv(1) == b""
+            if in_time:
+                other.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+                assert b"\r\nConnection: close\r\n" in receive(busy, b"late")
+                tunnel.sendall(b"still")
+                assert receive(far_end, b"still") == b"still"
+                far_end.close()
+            assert busy.recv(1) == b""  # when `drain_timeout` is over, otherwise
+            assert tunnel.recv(1) == b""
+            for ended in (tunnel, idle, busy, far_end, other):
+                ended.close()
             assert gate.wait_exit() == 0
-            far_end.close()
-            other.close()

@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
-from tests.fakes.foregate import Foregate, configuration
+from tests.fakes.foregate import PATIENCE, Foregate, configuration
 from tests.fakes.origin import Origin, OriginRequest, OriginResponse, running_origin
 
 StartForegate = Callable[..., Foregate]
@@ -32,16 +32,19 @@ def origin(app: Origin) -> Origin:
 @pytest.fixture(scope="module")
 def front(app: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foregate]:
     """Return an instance for all tests, each of which asks for pages of its own."""
-    instance = Foregate(tmp_path_factory.mktemp("front"), configuration(app.url, tables=UNLIMITED))
-    instance.wait_serving(2)
-    yield instance
-    instance.close()
+    tables = UNLIMITED + '[cache]\nttl = "1h"\nwait = "1h"\n'
+    instance = Foregate(tmp_path_factory.mktemp("front"), configuration(app.url, tables=tables))
+    try:
+        instance.wait_serving(2)
+        yield instance
+    finally:
+        instance.close()
 
 
 def ask(
     front: Foregate, path: str, method: str = "GET", content: bytes | None = None, **fields: str
 ) -> tuple[HTTPResponse, bytes]:
-    connection = HTTPConnection(*front.address("http"), timeout=30)
+    connection = HTTPConnection(*front.address("http"), timeout=PATIENCE)
     try:
         names = {name.replace("_", "-"): value for name, value in fields.items()}
         connection.request(method, path, body=content, headers={"Host": "a.example", **names})
@@ -74,7 +77,7 @@ def test_a_thousand_clients_of_one_slow_page_cost_the_app_one_request(
     release = threading.Event()
 
     def answer(request: OriginRequest) -> OriginResponse:
-        release.wait(20)
+        release.wait(PATIENCE)
         return OriginResponse(content=b"slow page")
 
     origin.answer = answer
@@ -119,13 +122,13 @@ def test_own_writes_are_seen_at_once_in_all_workers(front: Foregate, origin: Ori
 
 
 def test_a_failing_app_is_covered_by_what_is_stored(origin: Origin, start_foregate: StartForegate) -> None:
-    cache = '[cache]\nttl = "250ms"\ngrace = "30s"\n'
+    cache = '[cache]\nttl = "250ms"\ngrace = "1h"\n'
     front = start_foregate(configuration(origin.url, tables=UNLIMITED + cache))
     front.wait_serving(2)
     origin.answer = lambda request: OriginResponse(content=b"good")
     ask(front, "/page")
     origin.answer = lambda request: OriginResponse(status=503, content=b"bad")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     seen = set()
     while time.monotonic() < deadline and "STALE" not in seen:
         response, content = ask(front, "/page")
@@ -180,7 +183,7 @@ def test_an_unchanged_answer_is_confirmed_and_served_again(
 
     origin.answer = answer
     ask(front, "/doc")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     seen = set()
     while time.monotonic() < deadline and "REVALIDATED" not in seen:
         response, content = ask(front, "/doc")

@@ -64,7 +64,7 @@ def page(origin: Origin) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def workers(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoWorkers]:
-    tables = '[rate_limit]\nrate = "off"\n[cache]\nttl = "1h"\nwait = "30s"\n'
+    tables = '[rate_limit]\nrate = "off"\n[cache]\nttl = "1h"\nwait = "1h"\n'
     front = Foregate(tmp_path_factory.mktemp("leaders"), configuration(origin.url, tables=tables))
     yield TwoWorkers(front)
     front.close()

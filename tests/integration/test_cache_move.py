@@ -2,14 +2,16 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.foregate import Foregate, configuration
+from tests.fakes.foregate import PATIENCE, Foregate, configuration
 from tests.fakes.origin import Origin, OriginRequest, OriginResponse
 
 StartForegate = Callable[..., Foregate]
@@ -96,27 +98,45 @@ def test_a_worker_that_starts_later_has_the_new_memory(front: Foregate, page: Pa
     assert front.get("/page") == (200, b"9")
 
 
-def write_and_read(front: Foregate, page: Page, moving: Iterator[bool]) -> int:
-    """Write, then read over both workers what was written, as long as the cache moves; return how often."""
-    rounds = 0
-    connections = [HTTPConnection(*front.address("http"), timeout=30) for _ in range(6)]
+def write_and_read(front: Foregate, page: Page, rounds: Iterator[int]) -> None:
+    """Write, then read over both workers what was written."""
+    connections = [HTTPConnection(*front.address("http"), timeout=PATIENCE) for _ in range(6)]
     try:
-        while next(moving):
-            writer = connections[rounds % 6]
+        for number in rounds:
+            writer = connections[number % 6]
             writer.request("POST", "/page")
             written = int(writer.getresponse().read())
             for reader in connections:
                 reader.request("GET", "/page")
                 assert int(reader.getresponse().read()) == written
-            rounds += 1
     finally:
         for connection in connections:
             connection.close()
-    return rounds
 
 
 def test_own_writes_are_seen_in_every_worker_while_it_moves(front: Foregate, page: Page) -> None:
+    over = threading.Event()
+
+    def move() -> int:
+        moves = 0
+        while not over.is_set() or moves < 10:
+            assert resize(front, ("8MB", "64MB")[moves % 2])
+            moves += 1
+        return moves
+
     with ThreadPoolExecutor() as threads:
-        moves = threads.submit(lambda: [resize(front, size) for size in ("8MB", "64MB") * 5])
-        assert write_and_read(front, page, iter(lambda: not moves.done(), None)) > 5
-        assert all(moves.result())
+        moving = threads.submit(move)
+
+        def rounds() -> Iterator[int]:
+            for number in count():
+                if number > 5:
+                    over.set()
+                    if moving.done():
+                        return
+                yield number
+
+        try:
+            write_and_read(front, page, rounds())
+        finally:
+            over.set()
+        assert moving.result() >= 10

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from tests.fakes.foregate import Foregate, configuration
+from tests.fakes.foregate import PATIENCE, Foregate, configuration
 from tests.fakes.origin import Origin, OriginRequest, OriginResponse, running_origin
 
 TABLES = '[rate_limit]\nrate = "off"\n[cache]\nttl = "1h"\nobject_size = "2KB"\n'
@@ -54,7 +54,7 @@ class Clients:
     def ask(self, site: str, path: str, method: str = "GET", source: str = "", **fields: str) -> bytes:
         """Ask once, on a connection of its own."""
         connection = HTTPConnection(
-            *self.front.address("http"), timeout=30, source_address=(source, 0) if source else None
+            *self.front.address("http"), timeout=PATIENCE, source_address=(source, 0) if source else None
         )
         try:
             names = {name.replace("_", "-"): value for name, value in fields.items()}

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from contextlib import suppress
 
 from tests.fakes.foregate import PATIENCE, configuration
 from tests.fakes.hostile import REQUESTS, Case
@@ -40,12 +41,11 @@ def exchange(context: ssl.SSLContext, address: tuple[str, int], octets: bytes) -
         socket.create_connection(address, PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname="a.test") as tls,
     ):
-        try:
+        with suppress(OSError):  # a reset behind what it refuses
             tls.sendall(octets)
+        with suppress(OSError):
             while piece := tls.recv(65536):
                 received += piece
-        except OSError:
-            pass  # a reset behind what it refuses
     return [int(seen.start[0]) for seen in responses_by_h11(received, [b"GET"] * 60)]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes.foregate import Foregate
-from tests.fakes.https import Visitor, https_configuration, refused, site
+from tests.fakes.https import PATIENCE, Visitor, https_configuration, refused, site
 from tests.fakes.origin import Origin, OriginResponse, running_origin
 from tests.integration.conftest import StartForegate
 
@@ -35,7 +35,7 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foregate]:
 
 
 def challenge(gate: Foregate, host: str, path: str = PATH, method: str = "GET") -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(*gate.address("http"), timeout=30)
+    connection = http.client.HTTPConnection(*gate.address("http"), timeout=PATIENCE)
     try:
         connection.request(method, path, headers={"Host": host})
         response = connection.getresponse()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.foregate import Foregate
-from tests.fakes.https import Visitor, https_configuration, refused, site
+from tests.fakes.https import PATIENCE, Visitor, https_configuration, refused, site
 from tests.fakes.origin import Origin, running_origin
 from tests.integration.conftest import StartForegate
 
@@ -96,7 +96,7 @@ def test_a_request_for_a_host_of_another_certificate_is_misdirected(
 
 
 def test_plain_http_on_the_https_port_is_told_so(gate: Foregate) -> None:
-    with socket.create_connection(gate.address("https"), 30) as connection:
+    with socket.create_connection(gate.address("https"), PATIENCE) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: one.test\r\n\r\n")
         answer = b""
         while octets := connection.recv(4096):
@@ -158,7 +158,7 @@ def test_who_has_https_already_is_not_redirected_for_ever(
     gate.wait("certificate in use")
 
     def status(peer: str, field: str) -> int:
-        with socket.create_connection(gate.address("http"), 30) as connection:
+        with socket.create_connection(gate.address("http"), PATIENCE) as connection:
             head = f"PROXY TCP4 {peer} 203.0.113.1 4711 80\r\nGET / HTTP/1.1\r\nHost: one.test\r\n{field}\r\n\r\n"
             connection.sendall(head.encode())
             return int(connection.recv(4096).split()[1])

@@ -41,7 +41,7 @@ def test_a_client_stays_limited_over_a_reload_killed_workers_and_a_restart_and_i
             gate.wait_serving(4)
             assert statuses(gate, ALICE) == [429]
             assert gate.terminate() == 0
-            (saved,) = gate.events("rate limits saved")
+            (saved,) = gate.wait("rate limits saved")
             assert saved["buckets"] >= 2
         finally:
             gate.close()

@@ -60,11 +60,10 @@ def test_prometheus_scrapes_and_every_query_of_the_dashboard_works(
     host, port = gate.address("metrics")
     with running_prometheus(tmp_path, f"{host}:{port}", ALERTS) as prometheus:
         prometheus.wait('rate(foregate_requests_total{site="*"}[1m])')
-        found = {
-            title: [one for query in of for one in prometheus.series(query)] for title, of in panels().items()
-        }
-        assert {title for title in ALWAYS if not found[title]} == set()
+        for title, queries in panels().items():
+            found = [one for query in queries for one in prometheus.series(query)]
+            if title in ALWAYS and not found:  # the latest scrape took too long
+                prometheus.wait(" or ".join(queries))
         rules = prometheus.ask("rules")["groups"][0]["rules"]
         assert [rule["lastError"] for rule in rules if rule.get("lastError")] == []
-        target = prometheus.ask("targets")["activeTargets"][0]
-        assert (target["health"], target["lastError"]) == ("up", "")
+        prometheus.wait("up == 1")

@@ -40,6 +40,7 @@ def started(
     )
     gate = start_foregate(text.replace('["*"]', '["a.test"]'))
     gate.wait_serving(1)
+    gate.wait("certificate in use")
     return gate
 
 

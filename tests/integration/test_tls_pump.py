@@ -8,7 +8,16 @@ from proxy.downstream.tls_sending import MOST_ABOVE_MARK
 from tests.fakes.certificates import Authority
 from tests.fakes.tls_connection import HIGH
 from tests.fakes.tls_peer import MemoryClient
-from tests.fakes.tls_server import BOTH, NAME, TlsServer, get, pattern, read_all_or_reset, read_answer
+from tests.fakes.tls_server import (
+    BOTH,
+    NAME,
+    PATIENCE,
+    TlsServer,
+    get,
+    pattern,
+    read_all_or_reset,
+    read_answer,
+)
 
 
 @BOTH
@@ -40,7 +49,7 @@ def test_truncation_is_told_from_an_end(server: TlsServer, version: ssl.TLSVersi
     client = server.client(version=version)
     get(client, 10)
     with socket.socket(fileno=client.detach()) as raw:
-        raw.settimeout(20)
+        raw.settimeout(PATIENCE)
         raw.shutdown(socket.SHUT_WR)
         server.wait_for("truncated")
         assert raw.recv(100)  # our close_notify
@@ -95,7 +104,7 @@ def test_records_broken_in_the_middle_end_the_connection_alone(server: TlsServer
             client = server.client()
             get(client, 100)
             with socket.socket(fileno=client.detach()) as raw:
-                raw.settimeout(20)
+                raw.settimeout(PATIENCE)
                 raw.sendall(garbage)
                 assert read_all_or_reset(raw)[:3] in (b"\x17\x03\x03", b"")
         server.wait_for("lost", 3)
