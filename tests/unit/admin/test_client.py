@@ -27,7 +27,7 @@ def answering(listening: socket.socket, answer: bytes) -> Iterator[list[bytes]]:
     thread.start()
     with listening:
         yield asked
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.fixture

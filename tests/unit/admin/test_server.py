@@ -36,7 +36,7 @@ async def served() -> AsyncIterator[Served]:
 
 async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """Read one answer: its head in lower case, and its content."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         return head, await reader.readexactly(int(head.partition(b"content-length: ")[2].split()[0]))
 
@@ -58,7 +58,7 @@ async def test_a_client_that_sends_nothing_is_cut_off(
 ) -> None:
     monkeypatch.setattr(server, "_PATIENCE", 0.0)
     reader, writer = await served.connect()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await reader.read() == b""
     writer.close()
 
@@ -72,7 +72,7 @@ async def test_the_longest_idle_connection_makes_room(
         writer.write(REQUEST)
         await answer(reader)
     connections.append(await served.connect())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await connections[0][0].read() == b""
     for reader, writer in connections[1:]:
         writer.write(REQUEST)
@@ -87,7 +87,7 @@ async def test_who_has_not_asked_yet_pushes_nobody_out(
     monkeypatch.setattr(server, "_MOST_CONNECTIONS", 1)
     reader, writer = await served.connect()
     late_reader, late_writer = await served.connect()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await late_reader.read() == b""
     writer.write(REQUEST)
     assert (await answer(reader))[1] == b"ok\n"
@@ -98,7 +98,7 @@ async def test_who_has_not_asked_yet_pushes_nobody_out(
 async def test_a_request_that_brings_much_is_cut_off(served: Served) -> None:
     _, writer = await served.connect()
     writer.write(b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with suppress(ConnectionError):
             while True:
                 writer.write(bytes(65536))
@@ -109,12 +109,12 @@ async def test_a_request_that_brings_much_is_cut_off(served: Served) -> None:
 async def test_a_second_request_that_drips_is_cut_off(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_PATIENCE", 0.05)
+    monkeypatch.setattr(server, "_PATIENCE", 1.0)
     reader, writer = await served.connect()
     writer.write(REQUEST)
     await answer(reader)
     writer.write(b"GET /hea")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with suppress(ConnectionError):
             assert await reader.read() == b""
     writer.close()
@@ -136,7 +136,7 @@ async def test_who_takes_nothing_of_a_large_answer_is_cut_off(monkeypatch: pytes
     running = AdminServer(monitoring_application(operations), listening)
     reader, writer = await asyncio.open_connection(*address, limit=1024)
     writer.write(REQUEST.replace(b"healthz", b"metrics"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await reader.readuntil(b"\r\n\r\n")
         await lost.wait()
     writer.close()

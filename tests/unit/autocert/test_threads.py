@@ -25,7 +25,7 @@ async def test_the_call_s_own_timeout_is_the_call_s_own() -> None:
         raise TimeoutError("mine")
 
     with pytest.raises(TimeoutError, match="mine"):
-        await Threads().run(fail, 5)
+        await Threads().run(fail, 60)
 
 
 async def test_a_hanging_call_is_left_behind() -> None:
@@ -41,12 +41,12 @@ async def test_after_too_many_hanging_calls_no_more_are_made_until_one_ends() ->
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, LeftBehindError) for outcome in outcomes)
     with pytest.raises(LeftBehindError, match="too many"):
-        await runner.run(lambda: 1, 5)
+        await runner.run(lambda: 1, 60)
     let_go.set()
     outcome = None
     while outcome is None:
         with suppress(LeftBehindError):
-            outcome = await runner.run(lambda: 1, 5)
+            outcome = await runner.run(lambda: 1, 60)
         await asyncio.sleep(0)
     assert outcome == 1
 
@@ -66,7 +66,7 @@ async def test_a_cancelled_caller_leaves_the_call_to_itself() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     let_go.set()
-    assert await runner.run(lambda: 1, 5) == 1
+    assert await runner.run(lambda: 1, 60) == 1
 
 
 def test_a_call_that_ends_after_the_loop_harms_nobody() -> None:

@@ -12,4 +12,4 @@ from tests.fakes.cache import SECRET
 def store() -> Iterator[Store]:
     store = Store.create(1 << 20, SECRET)
     yield store
-    store.close()
+    store.leave()

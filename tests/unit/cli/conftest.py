@@ -66,7 +66,7 @@ def instance(file: Path) -> Iterator[AnswerOnce]:
 
         yield answer
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
 
 
 def _written(reply: Reply | None) -> bytes:

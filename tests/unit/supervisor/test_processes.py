@@ -40,7 +40,7 @@ async def end_of(children: Children, *command: str) -> tuple[bytes, Exit]:
     with ours, theirs:
         children.start(command, theirs, ended.set_result)
         theirs.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             exit_ = await ended
         ours.setblocking(False)
         try:
@@ -84,7 +84,7 @@ async def test_a_child_goes_first_when_memory_runs_out(children: Children) -> No
     with ours, theirs:
         children.start((sys.executable, "-c", waiting), theirs, ended.set_result)
         ours.send(b"x")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await ended
         own, wanted = ours.recv(100).split()
     assert own == wanted
@@ -138,7 +138,7 @@ async def test_children_that_nobody_started_here_are_reaped_too(children: Childr
     descriptor = os.pidfd_open(pid)
     gone = asyncio.Event()
     asyncio.get_running_loop().add_reader(descriptor, gone.set)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await gone.wait()
     asyncio.get_running_loop().remove_reader(descriptor)
     os.close(descriptor)

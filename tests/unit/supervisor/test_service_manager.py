@@ -16,7 +16,7 @@ from proxy.supervisor.service_manager import ServiceManager, lent_sockets
 def manager(tmp_path: Path) -> socket.socket:
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     opened.bind(str(tmp_path / "notify"))
-    opened.settimeout(10)
+    opened.settimeout(60)
     return opened
 
 
@@ -58,7 +58,7 @@ def drained(manager: socket.socket) -> None:
         while True:
             manager.recv(4096)
     except BlockingIOError:
-        manager.settimeout(10)
+        manager.settimeout(60)
 
 
 async def test_an_abstract_socket_and_another_processs_watchdog() -> None:

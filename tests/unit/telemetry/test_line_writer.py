@@ -14,7 +14,7 @@ import pytest
 from proxy.telemetry import line_writer
 from proxy.telemetry.line_writer import BATCH, PIPE_WRITE, LineWriter
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 MakeWriter = Callable[[str], LineWriter]
 
 

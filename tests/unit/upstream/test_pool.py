@@ -20,7 +20,7 @@ from proxy.upstream.balancer import Target
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.pool import FRESH, Pool, PoolContext, drop_https_pools
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 KEEPALIVE = 4.0
 
 

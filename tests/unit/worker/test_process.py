@@ -54,7 +54,7 @@ class Supervised:
         self.channel.send(control.Configure(1, config or Config(), {"a.test": 1}))
 
     async def report(self) -> Report:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.reports.get()
 
     async def settled(self) -> None:
@@ -64,7 +64,7 @@ class Supervised:
             pass
 
     async def exit_status(self) -> int:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.running
 
 
@@ -105,6 +105,9 @@ async def test_it_listens_and_stops_listening_by_name(worker: Supervised) -> Non
         worker.channel.send(control.Unlisten("unheard of"))
         await worker.settled()
         assert worker.plane.listening == {ports[1]: (True, 443)}
+        worker.channel.send(control.Unlisten("https"))
+        await worker.settled()
+        assert worker.plane.listening == {}
 
 
 async def test_pings_are_answered_before_anything_else_is_there(worker: Supervised) -> None:
