@@ -23,7 +23,7 @@ from proxy.demo.ports import free_ports
 
 _HOST: Final = "127.0.0.1"  # "localhost" need not resolve on a minimal system
 _COMMANDS: Final = ("pebble", "pebble-challtestsrv")
-_READY_WITHIN: Final = 10.0  # seconds
+_READY_WITHIN: Final = 60.0  # seconds
 _LOOK: Final = 0.02  # seconds
 _LOG: Final = "pebble.log"
 

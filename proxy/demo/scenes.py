@@ -12,9 +12,11 @@ from proxy.demo.visitor import NAME, Answer, Visitor
 
 _BURST: Final = 150
 _PER_SECOND: Final = 2.5  # 150 a minute
+_KEPT_SECONDS: Final = 3.0
+_TRIES: Final = 10
 _SAID: Final = ("X-Cache-Status", "Cache-Status", "Age")
 _COUNTED: Final = "foregate_requests_total"
-_COUNTED_WITHIN: Final = 5.0  # seconds
+_COUNTED_WITHIN: Final = 60.0  # seconds
 _LOOK: Final = 0.02  # seconds
 
 
@@ -76,7 +78,11 @@ def _show_https(stage: Stage, say: Say) -> None:
 def _show_cache(stage: Stage, say: Say) -> None:
     path = "/" if stage.own_app else "/cached"
     with Visitor(stage.https, stage.context) as visitor:
-        first, second = visitor.get(path), visitor.get(path)
+        for _ in range(_TRIES):
+            began = time.monotonic()
+            first, second = visitor.get(path), visitor.get(path)
+            if time.monotonic() - began < _KEPT_SECONDS:
+                break  # else this machine is so busy that the first answer may have expired meanwhile
     said = ", ".join(f"{name}: {value}" for name in _SAID if (value := second.fields.get(name)))
     say(f"GET {path}, twice")
     if stage.own_app:

@@ -28,7 +28,7 @@ from proxy.demo.scenes import Say, Stage, show
 from proxy.demo.visitor import NAME, Visitor
 
 _WISHED_PORTS: Final = (8080, 8443, 9145)
-_START_SECONDS: Final = 30.0
+_START_SECONDS: Final = 60.0
 _LOOK: Final = 0.05  # seconds
 _LAST_LINES: Final = 15
 _COMMAND: Final = (sys.executable, "-P", "-m", "proxy")
