@@ -56,9 +56,9 @@ OPENSSL = {
         openssl_hello(alpn=["h2", "http/1.1"]),
         ClientHello("app.example.com", (b"h2", b"http/1.1")),
     ),
-    "large": (
-        openssl_hello(alpn=[f"{number:0250}" for number in range(60)]),
-        ClientHello("app.example.com", tuple(b"%0250d" % number for number in range(60))),
+    "large": (  # OpenSSL 3.5 adds a key share of 1,216 octets to it
+        openssl_hello(alpn=[f"{number:0250}" for number in range(50)]),
+        ClientHello("app.example.com", tuple(b"%0250d" % number for number in range(50))),
     ),
     "browser": (records(BROWSER), ClientHello("app.example.com", (b"h2", b"http/1.1"))),
 }
