@@ -74,6 +74,9 @@ class _Channel:
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
+        self._drop_queue()
+
+    def _drop_queue(self) -> None:
         while self._queue:
             _close_all(self._queue.popleft()[1])
 
@@ -102,6 +105,9 @@ class _Channel:
             except (BlockingIOError, InterruptedError):
                 self._loop.add_writer(self._socket.fileno(), self._flush)
                 return
+            except (BrokenPipeError, ConnectionResetError):
+                self._drop_queue()  # nobody reads any more; what was said before is read first, and then the end
+                break
             except OSError:
                 self._lost()
                 return
@@ -111,14 +117,22 @@ class _Channel:
 
     def _readable(self) -> None:
         for _ in range(_PACKETS_PER_TURN):
-            if not self._open:
+            if not self._take():
                 return
-            try:
-                self._receive()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                self._lost()
+
+    def _take(self) -> bool:
+        """Take a packet; False: there is none now, and perhaps never again."""
+        if not self._open:
+            return False
+        try:
+            self._receive()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except ConnectionResetError:
+            pass  # the other side has closed without reading all, which is told once; what it said still waits here
+        except OSError:
+            self._lost()
+        return True
 
     @abstractmethod
     def _receive(self) -> None:
@@ -151,13 +165,8 @@ class SupervisorChannel(_Channel):
 
     def read_rest(self) -> None:
         """Take every report that has come already, of a worker that has ended."""
-        while self._open:
-            try:
-                self._receive()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                self._lost()
+        while self._take():
+            continue
 
     def _receive(self) -> None:
         packet = self._socket.recv(LARGEST_REPORT + 1)

@@ -129,6 +129,26 @@ async def test_a_message_on_the_way_is_read_before_the_end(pair: Pair) -> None:
         await pair.at_supervisor.closed.wait()
 
 
+async def test_a_message_on_the_way_outlives_what_its_sender_never_read(pair: Pair) -> None:
+    pair.supervisor.send(Ping(1))
+    pair.worker.send(Ready(1))
+    pair.worker.close()
+    pair.supervisor.send(Ping(2))
+    assert await pair.at_supervisor.next() == (Ready(1), [])
+    async with asyncio.timeout(60):
+        await pair.at_supervisor.closed.wait()
+    assert (pair.at_supervisor.closings, pair.at_supervisor.fault) == (1, "")
+
+
+async def test_a_message_is_read_after_its_senders_end_is_known(pair: Pair) -> None:
+    pair.supervisor.send(Ping(1))
+    pair.worker.send(Ready(1))
+    pair.worker.close()
+    pair.supervisor.read_rest()
+    assert pair.at_supervisor.got.get_nowait() == (Ready(1), [])
+    assert pair.at_supervisor.closings == 1
+
+
 @pytest.mark.parametrize("packet", [b"not json", b"{}", b"x" * 50_000])
 async def test_a_worker_that_breaks_the_rules_is_cut_off(packet: bytes) -> None:
     loop = asyncio.get_running_loop()
