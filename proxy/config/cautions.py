@@ -1,5 +1,6 @@
 """What is allowed and hardly meant: warnings about a configuration without faults."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from proxy.config.server_rules import listeners
 from proxy.config.subject import Subject
 
 _SESSION: Final = re.compile(r"sess|sid$|^sid|auth|token|jwt|login|user|csrf|xsrf", re.IGNORECASE)
+_FEW_WORKERS: Final = 8  # no harm on any machine
+_FOR_EACH_CPU: Final = 4
 _IDENTITY: Final = re.compile(r"auth|token|key|session|user|identity", re.IGNORECASE)
 _LOOKALIKE_SCRIPTS: Final = frozenset(("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"))
 
@@ -120,6 +123,15 @@ def open_admin_port(subject: Subject) -> Iterator[Caution]:
         )
 
 
+def many_workers(subject: Subject) -> Iterator[Caution]:
+    """Warn of workers that only take memory from each other."""
+    wanted, cpus = subject.config.server.workers, len(os.sched_getaffinity(0))
+    if wanted != "auto" and wanted > max(_FEW_WORKERS, _FOR_EACH_CPU * cpus):
+        have = f"this machine has {cpus} CPUs" if cpus > 1 else "this machine has one CPU"
+        message = f'{have}: more workers than CPUs are not faster, and each takes 40 MB; "auto" fits'
+        yield Caution(("server", "workers"), message)
+
+
 def keys_of_no_effect_here(subject: Subject) -> Iterator[Caution]:
     """Warn of keys in a site that count before the site is known, or for all sites together."""
     for place, table, _ in subject.routes():
@@ -197,6 +209,7 @@ CAUTIONS: Final = (
     unused_client_field,
     whole_world,
     open_admin_port,
+    many_workers,
     keys_of_no_effect_here,
     large_objects,
     identity_out_of_the_key,

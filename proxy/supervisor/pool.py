@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 from proxy.control.channel import PackedCommand
 from proxy.control.messages import Command, MostLimited, ReopenLogs
@@ -28,6 +29,7 @@ _log = process_log.logger("supervisor")
 
 DRAIN_GRACE = 2.0  # seconds that a worker gets beyond its time for draining
 SUCCESSION = 30.0  # seconds after an upgrade in which the former workers wait for all the new ones to serve
+STARTS_AT_ONCE = 16  # with hundreds at once none would be ready soon, and no signal be heard meanwhile
 LEAVING_TIME = 8.0  # seconds for a worker to drain that leaves of its own
 
 
@@ -68,8 +70,7 @@ class WorkerPool:
         self._lingering: list[WorkerProcess] = []
         self._predecessors: list[WorkerProcess] = []  # another program's, which serve until ours do
         self._delayed: dict[int, asyncio.TimerHandle] = {}
-        self._empty = asyncio.Event()
-        self._first_ready = asyncio.Event()
+        self._empty, self._first_ready = asyncio.Event(), asyncio.Event()
         self.exits: Counter[ExitReason] = Counter()
         self.ended_cpu_seconds = 0.0
 
@@ -96,8 +97,8 @@ class WorkerPool:
 
     def states(self) -> Mapping[WorkerState, int]:
         """Count all workers by state."""
-        states = Counter(worker.state for worker in (*self._slots.values(), *self.lingering))
-        return {state: states[state] for state in WorkerState}
+        states = [worker.state for worker in (*self._slots.values(), *self.lingering)]
+        return {state: states.count(state) for state in WorkerState}
 
     def resize(self, wanted: int, linger: float) -> None:
         """Fill the slots below `wanted`; workers above finish within `linger` seconds."""
@@ -106,9 +107,7 @@ class WorkerPool:
             self._delayed.pop(slot).cancel()
         for slot in [slot for slot in self._slots if slot >= wanted]:
             self._retire(self._slots.pop(slot), linger)
-        for slot in range(wanted):
-            if slot not in self._slots and slot not in self._delayed:
-                self._launch(slot)
+        self._fill()
 
     def adopt(self, held: HeldWorker) -> None:
         """Take over a worker of the program before this one, which serves until the slots are filled.
@@ -137,8 +136,7 @@ class WorkerPool:
 
     async def sync(self, patience: float) -> None:
         """Return when every worker that holds a slot has done what it was told, or after `patience` seconds."""
-        done = [worker.sync() for worker in self._slots.values()]
-        if done:
+        if done := [worker.sync() for worker in self._slots.values()]:
             await asyncio.wait(done, timeout=patience)
 
     async def carry_out(self, command: Command, descriptors: Sequence[int], patience: float) -> None:
@@ -165,30 +163,25 @@ class WorkerPool:
         A worker that does not answer within `patience` seconds is left to its heartbeat.
         """
         answers = [worker.apply(generation, configure) for worker in self._slots.values()]
-        if not answers:
-            return ""
-        done, _ = await asyncio.wait(answers, timeout=patience)
+        done, _ = await asyncio.wait(answers, timeout=patience) if answers else ((), ())
         return next((answer.result() for answer in done if answer.result()), "")
 
     async def drain(self, seconds: float) -> None:
         """Let all workers finish within `seconds`, and wait until the last one is gone."""
-        self._wanted = 0
-        for timer in self._delayed.values():
-            timer.cancel()
-        self._delayed.clear()
-        self._retire_predecessors(seconds)
         for worker in self._lingering:
             worker.drain(seconds, DRAIN_GRACE)
-        while self._slots:
-            self._retire(self._slots.popitem()[1], seconds)
+        self._retire_predecessors(seconds)
+        self.resize(0, seconds)
         if self._lingering:
             self._empty.clear()
             await self._empty.wait()
 
     def hurry(self) -> None:
-        """Let the workers that drain finish at once."""
+        """Let the workers that drain finish at once; one that was not ready yet has nothing to finish."""
         for worker in self._lingering:
             worker.drain(0.0, DRAIN_GRACE)
+            if worker.ready_at is None:
+                worker.kill()
 
     async def wait_ready(self) -> None:
         """Wait until the first worker accepts connections."""
@@ -209,8 +202,9 @@ class WorkerPool:
         self._policy.ready()
         self._first_ready.set()
         _log.info("worker serves", extra=_named(worker))
-        if all(other.state is WorkerState.SERVING for other in self._slots.values()) and not self._delayed:
+        if len(self._slots) >= self._wanted and not self.states()[WorkerState.STARTING]:
             self._retire_predecessors(self._linger)
+        self._fill()
 
     def worker_leaving(self, worker: WorkerProcess) -> None:
         """Replace a worker that somebody else told to stop by a signal, or that gets no more memory."""
@@ -255,6 +249,13 @@ class WorkerPool:
         del self._slots[worker.slot]
         served = None if worker.ready_at is None else self._time.now - worker.ready_at
         self._replace(worker.slot, served, str(ended))
+
+    def _fill(self) -> None:
+        """Start workers in slots without one, as many as may start at once."""
+        room = max(0, STARTS_AT_ONCE - self.states()[WorkerState.STARTING])
+        free = (slot for slot in range(self._wanted) if slot not in self._slots and slot not in self._delayed)
+        for slot in tuple(islice(free, room)):
+            self._launch(slot)
 
     def _launch(self, slot: int) -> None:
         self._delayed.pop(slot, None)

@@ -1,5 +1,6 @@
 """What is allowed and hardly meant is said, and nothing is said of an ordinary file."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,6 +140,23 @@ def test_warnings(text: str, line: str, warned: Warned) -> None:
 )
 def test_ordinary_files_are_not_warned_about(text: str, warned: Warned) -> None:
     assert warned(text) == []
+
+
+@pytest.mark.parametrize(("cpus", "have"), [(1, "this machine has one CPU"), (2, "this machine has 2 CPUs")])
+def test_far_more_workers_than_cpus(
+    cpus: int, have: str, warned: Warned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cpus)))
+    assert warned("[server]\nworkers = 9\n" + SITE) == [
+        f'2: server.workers: {have}: more workers than CPUs are not faster, and each takes 40 MB; "auto" fits'
+    ]
+    assert warned("[server]\nworkers = 8\n" + SITE) == []
+
+
+def test_many_workers_on_a_large_machine(warned: Warned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(64)))
+    assert warned("[server]\nworkers = 256\n" + SITE) == []
+    assert len(warned("[server]\nworkers = 257\n" + SITE)) == 1
 
 
 def test_files_for_some_sites_only_are_in_use(warned: Warned, tmp_path: Path) -> None:
