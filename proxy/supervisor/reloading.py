@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from proxy.admin.operations import ReloadOutcome
 from proxy.config.diff import changes
@@ -68,6 +68,7 @@ class Reloader:
         self.lists_watch = FileWatch(in_use.loaded.lists)
         self.results: Counter[bool] = Counter()
         self._hung_up = False
+        self._unplaced: tuple[Listener, ...] = ()  # opened, and not in use yet
         self._file_faults: tuple[str, ...] = ()
         self._list_faults: tuple[str, ...] = ()
 
@@ -87,10 +88,12 @@ class Reloader:
         async with self.lock:
             self._hung_up = False  # who asks from now on wants what the file says from now on
             self._service.reloading()
-            outcome = await self._reload()
-        self._service.reloaded(
-            "configuration reloaded" if outcome.accepted else "reload refused, see the log"
-        )
+            ended = "reload refused, see the log"
+            try:
+                outcome = await self._attempt(self._reload)
+                ended = "configuration reloaded" if outcome.accepted else ended
+            finally:
+                self._service.reloaded(ended)
         self._file_faults = tuple(outcome.faults)
         self._list_faults = ()  # the lists were read along, and their faults are among those
         self._tell(trigger, outcome)
@@ -104,7 +107,7 @@ class Reloader:
             await self.reload("file change")
         if self.lists_watch.poll(list_fingerprints(self._in_use.config)):
             async with self.lock:
-                outcome = await self._reload_lists()
+                outcome = await self._attempt(self._reload_lists)
             self._list_faults = tuple(outcome.faults)
             self._tell("list change", outcome)
             if outcome.accepted and self._file_faults:
@@ -124,6 +127,23 @@ class Reloader:
         else:
             faults = list(outcome.faults)
             _log.error("configuration refused", extra=process_log.fields(**seen, faults=faults))
+
+    async def _attempt(self, work: Callable[[], Awaitable[ReloadOutcome]]) -> ReloadOutcome:
+        """Reload; when that fails as nobody has foreseen, go back to the configuration before."""
+        former, self._unplaced = self._in_use.loaded, ()
+        try:
+            return await work()
+        except Exception as exc:
+            _log.exception("a reload failed")
+            fault = f"a fault of Foregate's own, {exc!r}; please report it with the traceback in the log"
+        try:
+            _close(self._unplaced)
+            if self._in_use.loaded is not former:
+                await self._use(former)
+                self._follow(former.config, (), ())
+        except Exception:
+            _log.exception("the former configuration could not be restored; restart")
+        return self._refused([fault])
 
     async def _reload_lists(self) -> ReloadOutcome:
         """Read the lists of addresses anew, whatever has become of the configuration file meanwhile."""
@@ -152,7 +172,7 @@ class Reloader:
         try:
             for storage in storages(loaded.config):
                 prepare_storage(storage, None)
-            opened = self._open(wanted)
+            opened = self._unplaced = self._open(wanted)
         except StartError as exc:
             return self._refused([str(exc)])
         try:
@@ -203,6 +223,7 @@ class Reloader:
         return await self._pool.apply(self._in_use.generation, self._in_use.configure, APPLY_PATIENCE)
 
     def _exchange(self, config: Config, opened: tuple[Listener, ...], removed: tuple[Listener, ...]) -> None:
+        self._unplaced = ()
         for listener in opened:
             self._in_use.listeners[listener.endpoint] = listener
             self._pool.listen(listener)

@@ -1,15 +1,16 @@
 """Lists of addresses are read again when they change, whatever has become of the configuration file meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from proxy.supervisor import reloading
 from proxy.supervisor.cache_move import CacheMove
-from proxy.supervisor.listeners import Listener, Purpose, endpoints, open_all
+from proxy.supervisor.listeners import Endpoint, Listener, Purpose, endpoints, open_all
 from proxy.supervisor.pool import WorkerPool
 from proxy.supervisor.reloading import Reloader
 from proxy.supervisor.service_manager import ServiceManager
@@ -40,9 +41,13 @@ class Pool:
 
     def __init__(self) -> None:
         self.fault = ""
+        self.breaks = False
         self.given: list[int] = []
 
     async def apply(self, generation: int, _configure: object, _patience: float) -> str:
+        breaks, self.breaks = self.breaks, False
+        if breaks:
+            raise RuntimeError("nobody has foreseen this")
         self.given.append(generation)
         fault, self.fault = self.fault, ""
         return fault
@@ -75,13 +80,14 @@ class Instance:
         self.listeners = open_all(endpoints(loaded.config))
         self.in_use = InUse(loaded, self.listeners, CounterLedger())
         self.pool = Pool()
+        self.service = ServiceManager({})
         self.reloader = Reloader(
             self.file,
             self.in_use,
             cast("WorkerPool", self.pool),
             cast("CacheMove", Move()),
             lambda _config, _opened, _closed: None,
-            ServiceManager({}),
+            self.service,
         )
 
     def denied(self, address: str) -> bool:
@@ -179,6 +185,47 @@ async def test_a_socket_that_was_lent_is_still_lent_when_it_changes_its_purpose(
     (https,) = (one for one in instance.in_use.listeners.values() if one.endpoint.purpose is Purpose.HTTPS)
     instance.listeners = (*instance.listeners, https)
     assert (https.lent, https.port) == (True, http.port)
+
+
+async def test_a_reload_that_fails_unforeseen_is_refused_and_told(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(instance.service, "reloading", lambda: told.append("reloading"))
+    monkeypatch.setattr(instance.service, "reloaded", told.append)
+    monkeypatch.setattr(reloading, "endpoints", lambda _config: 1 / 0)
+    refused = await instance.reloader.reload("signal")
+    assert refused.faults == (
+        "a fault of Foregate's own, ZeroDivisionError('division by zero'); "
+        "please report it with the traceback in the log",
+    )
+    assert told == ["reloading", "reload refused, see the log"]
+    assert instance.reloader.last_faults == refused.faults
+    assert instance.reloader.results[False] == 1
+    monkeypatch.undo()
+    assert (await instance.reloader.reload("signal")).accepted
+    assert not instance.reloader.last_faults
+
+
+async def test_when_a_reload_fails_half_way_the_former_configuration_is_back(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Listener] = []
+
+    def open_noted(wanted: Iterable[Endpoint]) -> tuple[Listener, ...]:
+        opened.extend(open_all(wanted))
+        return tuple(opened)
+
+    monkeypatch.setattr(reloading, "open_all", open_noted)
+    former = instance.in_use.loaded
+    text = instance.file.path.read_text()
+    instance.file.path.write_text(text.replace('metrics = ""', 'metrics = "127.0.0.1:0"'))
+    instance.pool.breaks = True
+    assert not (await instance.reloader.reload("signal")).accepted
+    assert instance.in_use.loaded is former
+    (metrics,) = opened
+    assert metrics.endpoint not in instance.in_use.listeners
+    assert metrics.socket.fileno() == -1  # closed
 
 
 async def test_reloads_come_one_after_the_other(instance: Instance) -> None:
