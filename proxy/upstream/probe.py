@@ -1,6 +1,7 @@
 """Active health probes, sent by the supervisor alone: GET the health path of every target."""
 
 import asyncio
+import os
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -73,15 +74,13 @@ class HealthClient:
             async with asyncio.timeout(self._timeout):
                 status = await self._ask(key)
         except TimeoutError:
-            return f"no answer within {self._timeout:g} s"
+            return f"timed out after {self._timeout:g} s"
         except CaFileError as fault:
             return str(fault)
         except h11.RemoteProtocolError as fault:
             return f"not an HTTP response: {fault}"
-        except ssl.SSLCertVerificationError as fault:
-            return f"its certificate is not valid: {fault.verify_message}"
         except OSError as fault:
-            return f"cannot connect: {fault.strerror or fault}"
+            return in_words(fault)
         return "" if 200 <= status < 400 else f"answered {status}"
 
     def forget_contexts(self) -> None:
@@ -123,6 +122,22 @@ class HealthClient:
                 raise CaFileError(f"cannot load {ca_file}: {fault.strerror or fault}") from fault
             self._contexts[ca_file] = context
         return context
+
+
+def in_words(fault: OSError) -> str:
+    """Say why there was no exchange as operators say it: asyncio's own words name calls and tuples."""
+    match fault:
+        case ssl.SSLCertVerificationError():
+            return f"TLS: {fault.verify_message}"
+        case ssl.SSLError():
+            reason = getattr(
+                fault, "reason", None
+            )  # only those of OpenSSL have one, such as WRONG_VERSION_NUMBER
+            return f"TLS: {reason.replace('_', ' ').lower()}" if reason else f"TLS: {fault}"
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number).lower()
+        case _:
+            return str(fault) or "the connection failed"
 
 
 def health_request(key: TargetKey) -> h11.Request:

@@ -12,7 +12,16 @@ import h11
 import pytest
 
 from proxy.upstream.addresses import HealthCheck, HealthReport, TargetKey
-from proxy.upstream.probe import FALL, REPEAT, RISE, HealthClient, Prober, ProbeState, health_request
+from proxy.upstream.probe import (
+    FALL,
+    REPEAT,
+    RISE,
+    HealthClient,
+    Prober,
+    ProbeState,
+    health_request,
+    in_words,
+)
 from tests.fakes.certificates import Authority
 
 CHECK = HealthCheck(path="/healthz?deep=1", authority="app.example.com", interval=0.01)
@@ -163,12 +172,34 @@ class TestHealthClient:
 
     async def test_an_answer_that_does_not_come(self) -> None:
         async with origin(None) as (_, port):
-            assert await HealthClient(timeout=0.05).probe(key(port)) == "no answer within 0.05 s"
+            assert await HealthClient(timeout=0.05).probe(key(port)) == "timed out after 0.05 s"
 
     async def test_a_refused_connection(self, client: HealthClient) -> None:
         async with origin(b"") as (_, port):
             pass
-        assert (await client.probe(key(port))).startswith("cannot connect: ")
+        assert await client.probe(key(port)) == "connection refused"
+
+    async def test_a_unix_socket_that_is_not_there(self, client: HealthClient, tmp_path: Path) -> None:
+        path = str(tmp_path / "app.sock")
+        assert await client.probe(key(0, scheme="unix", host="", path=path)) == "no such file or directory"
+
+    async def test_https_to_an_app_without_tls(self, client: HealthClient) -> None:
+        async with origin(ANSWER % 200) as (_, port):
+            assert (await client.probe(key(port, scheme="https"))).startswith("TLS: ")
+
+    @pytest.mark.parametrize(
+        ("fault", "said"),
+        [
+            (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "connection refused"),
+            (OSError(113, "Connect call failed ('10.0.0.1', 80)"), "no route to host"),
+            (ConnectionResetError(104, "whatever"), "connection reset by peer"),
+            (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] (_ssl.c:1006)"), "TLS: "),
+            (OSError("Multiple exceptions"), "Multiple exceptions"),
+            (OSError(), "the connection failed"),
+        ],
+    )
+    def test_what_went_wrong_in_words(self, fault: OSError, said: str) -> None:
+        assert in_words(fault).startswith(said)
 
     async def test_a_unix_socket(self, client: HealthClient, tmp_path: Path) -> None:
         path = str(tmp_path / "app.sock")
@@ -190,9 +221,10 @@ class TestHealthClient:
             named_by_host = key(port, scheme="https", ca_file=ca_file, host="app.internal")
             assert await client.probe(named_by_host) == ""
             wrong_name = await client.probe(key(port, scheme="https", ca_file=ca_file))
-            assert wrong_name.startswith("its certificate is not valid: ")
+            assert wrong_name.startswith("TLS: Hostname mismatch")
             unknown_ca = await client.probe(key(port, scheme="https", server_name="app.internal"))
-            assert unknown_ca.startswith("its certificate is not valid: ")
+            assert unknown_ca.startswith("TLS: ")
+            assert "certificate" in unknown_ca
 
     async def test_a_ca_file_that_cannot_be_loaded(self, client: HealthClient, tmp_path: Path) -> None:
         missing = str(tmp_path / "missing.pem")
