@@ -16,7 +16,7 @@ import os
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Final
 
@@ -124,6 +124,17 @@ def _encode(lines: list[str]) -> bytes:
     return "\n".join(lines).encode("utf-8", "backslashreplace")
 
 
+def _pieces(octets: bytes) -> Iterator[bytes]:
+    """Cut at ends of lines into what a pipe takes whole; a line that is longer is cut anywhere."""
+    position = 0
+    while position < len(octets):
+        end = len(octets)
+        if end - position > PIPE_WRITE:
+            end = octets.rfind(b"\n", position, position + PIPE_WRITE) + 1 or position + PIPE_WRITE
+        yield octets[position:end]
+        position = end
+
+
 class _DirectSink:
     """A pipe or terminal, written without blocking in pieces of whole lines."""
 
@@ -143,13 +154,7 @@ class _DirectSink:
         if self._waiting + len(octets) > MAX_WAITING:
             self._dropped(octets.count(b"\n"))
             return
-        position = 0
-        while position < len(octets):
-            end = len(octets)
-            if end - position > PIPE_WRITE:
-                end = octets.rfind(b"\n", position, position + PIPE_WRITE) + 1 or position + PIPE_WRITE
-            self._pieces.append(octets[position:end])
-            position = end
+        self._pieces.extend(_pieces(octets))
         self._waiting += len(octets)
         if not self._watched:
             self._write_some()
@@ -207,7 +212,7 @@ class _ThreadSink:
         self._dropped = dropped
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._waiting = 0
-        self._pieces = not stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._in_pieces = not stat.S_ISREG(os.fstat(descriptor).st_mode)
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
@@ -236,12 +241,10 @@ class _ThreadSink:
         os.close(self._descriptor)
 
     def _write_all(self, octets: bytes) -> None:
-        position = 0
-        while position < len(octets):
-            end = len(octets)
-            if self._pieces and end - position > PIPE_WRITE:
-                end = octets.rfind(b"\n", position, position + PIPE_WRITE) + 1 or position + PIPE_WRITE
-            position += os.write(self._descriptor, octets[position:end])
+        for piece in _pieces(octets) if self._in_pieces else (octets,):
+            written = os.write(self._descriptor, piece)
+            while written < len(piece):
+                written += os.write(self._descriptor, piece[written:])
 
     def _written(self, count: int) -> None:
         self._waiting -= count
