@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.fakes.foregate import PATIENCE
 from tests.fakes.https import Visitor
 
 
@@ -20,7 +21,7 @@ class Visits:
     certificates: dict[str, set[bytes]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _news: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
     def going_on(self, visitors: int) -> Iterator[None]:
@@ -35,6 +36,13 @@ class Visits:
             for thread in threads:
                 thread.join()
 
+    def wait_shown(self, count: int) -> None:
+        """Wait until visitors of every name have been shown so many certificates."""
+        with self._news:
+            assert self._news.wait_for(
+                lambda: all(len(self.certificates.get(name, ())) >= count for name in self.names), PATIENCE
+            ), f"no {count} certificates of each name within {PATIENCE} s"
+
     def _visit(self, number: int) -> None:
         while not self._over.is_set():
             name = self.names[number % len(self.names)]
@@ -42,10 +50,11 @@ class Visits:
             try:
                 answer = self.browser.get(name, f"/{number}")
             except Exception as error:
-                with self._lock:
+                with self._news:
                     self.faults.append(f"{name}: {error!r}")
             else:
-                with self._lock:
+                with self._news:
                     self.answers[answer.status] += 1
                     self.certificates.setdefault(name, set()).add(answer.certificate)
+                    self._news.notify_all()
             self._over.wait(self.pause)

@@ -26,7 +26,7 @@ def test_renewals_under_load(start_foregate: StartForegate, origin: Origin, tmp_
         with visits.going_on(visitors=3):
             for name in NAMES:
                 gate.wait("certificate in use", 2, name=name)
+            visits.wait_shown(2)  # workers get a certificate a moment after the log says so
     assert visits.faults == []
     assert set(visits.answers) == {200}
-    assert all(len(shown) >= 2 for shown in visits.certificates.values())
     assert not gate.events("certificate problem")
