@@ -86,7 +86,7 @@ async def _browse(port: int, number: int, until: float, seen: Seen, turn: str) -
     visit = 0
     try:
         await asyncio.sleep(min(draw.random() * PAGE_EVERY, max(0.0, until - time.monotonic()) / 2))
-        while time.monotonic() < until:
+        while not visit or time.monotonic() < until:
             began = time.monotonic()
             for target in (
                 f"/page/{turn.replace(' ', '-')}/{number}/{visit}",

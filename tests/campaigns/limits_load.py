@@ -26,6 +26,7 @@ RATE: Final = 100
 BURST: Final = 300  # takes longer to refill than a worker takes to be replaced
 PERIOD: Final = 1 / RATE
 CONNECTIONS: Final = 8
+LONGEST: Final = 60.0  # seconds beyond those that are asked for
 REQUEST: Final = b"GET /page HTTP/1.1\r\nHost: a.test\r\n\r\n"
 TABLES: Final = f"""
 access = "off"
@@ -70,9 +71,15 @@ class Outcome:
         return self.least - slack - self.lost <= self.admitted <= self.most + slack
 
 
+def _goes_on(tally: Tally, until: float) -> bool:
+    """Say whether the load is to go on: on a machine that stalls for longer, until the bucket has been empty."""
+    now = time.monotonic()
+    return now < until or (not tally.refused and now < until + LONGEST)
+
+
 async def _ask_on(port: int, tally: Tally, until: float) -> None:
     """Ask again and again on one connection, or on its successor."""
-    while time.monotonic() < until:
+    while _goes_on(tally, until):
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
@@ -80,7 +87,8 @@ async def _ask_on(port: int, tally: Tally, until: float) -> None:
             continue
         sent = 0.0
         try:
-            while (sent := time.monotonic()) < until:
+            while _goes_on(tally, until):
+                sent = time.monotonic()
                 tally.first_sent = min(tally.first_sent, sent)
                 writer.write(REQUEST)
                 head = await reader.readuntil(b"\r\n\r\n")

