@@ -11,9 +11,11 @@ _OURS: Final = frozenset({b"x-real-ip", b"x-request-id", b"forwarded", b"via"})
 #: A client could pose as another, or have its request read as another one, with these.
 _DROPPED: Final = frozenset(
     {
-        b"true-client-ip",
-        b"x-client-ip",
-        b"x-cluster-client-ip",
+        *(b"true-client-ip", b"client-ip", b"x-client-ip", b"x-cluster-client-ip", b"fastly-client-ip"),
+        *(b"proxy-client-ip", b"wl-proxy-client-ip", b"wl-proxy-ssl", b"x-forwarded", b"forwarded-for"),
+        *(b"x-scheme", b"x-url-scheme", b"front-end-https"),
+        # Gunicorn takes SCRIPT_NAME off the path: what our rules were compared with is not what its app serves.
+        *(b"script-name", b"path-info"),
         b"x-http-method",
         b"x-http-method-override",
         b"x-method-override",
