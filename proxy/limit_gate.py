@@ -177,9 +177,9 @@ class LimitGate:
     def _answer(self, exchange: Exchange, rate: RatePolicy, seconds: int) -> None:
         exchange.limited = _ENFORCED
         exchange.error = answers.DENIED
-        prepared = exchange.fields.derived.get(rate)
+        prepared = exchange.fields.shared.get(rate)
         if not isinstance(prepared, answers.TooManyRequests):
-            prepared = exchange.fields.derived[rate] = self._prepare(exchange, rate)
+            prepared = exchange.fields.shared[rate] = self._prepare(exchange, rate)
         request_id = self._pipeline.request_id(exchange)
         content = prepared.before + request_id + prepared.after
         if not exchange.complete:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final
 from proxy.caching.neutral import CONDITIONALS, PUBLISHED_NEUTRAL, is_credential
 from proxy.caching.outcomes import Reason
 from proxy.config.schema import Cache, Route
-from proxy.semantics.fields import SAFE_METHODS
 
 if TYPE_CHECKING:
     from proxy.caching.identity import Identity
@@ -182,8 +181,3 @@ def admission(
     if has_content:
         return Reason.CONTENT
     return identity.bypass
-
-
-def is_unsafe(method: bytes) -> bool:
-    """Say whether a request may change what is kept, so that it invalidates (RFC 9111 section 4.4)."""
-    return method not in SAFE_METHODS

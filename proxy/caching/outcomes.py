@@ -51,7 +51,6 @@ class Forward(Enum):
     URI_MISS = b"uri-miss"
     VARY_MISS = b"vary-miss"
     STALE = b"stale"
-    PARTIAL = b"partial"
 
 
 @lru_cache(maxsize=1024)

@@ -5,9 +5,10 @@ from itertools import pairwise
 import pytest
 
 from proxy.caching.identity import MAX_CREDENTIALS, Identity, identify
-from proxy.caching.key import Pairs, admission, compile_rules, is_unsafe, rules_for_writes
+from proxy.caching.key import Pairs, admission, compile_rules, rules_for_writes
 from proxy.caching.outcomes import Reason
 from proxy.config.schema import Cache
+from proxy.semantics.fields import SAFE_METHODS
 from tests.fakes.cache import RULES, SECRET
 
 BROWSER: Pairs = (
@@ -133,12 +134,12 @@ def test_deviation_rfc9111_5_2_1_a_clients_wish_does_not_get_it_past_the_cache(
 
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"PATCH", b"MKCOL", b"PURGE", b"get"])
 def test_rfc9111_4_4_methods_not_known_to_be_safe_invalidate(method: bytes) -> None:
-    assert is_unsafe(method)
+    assert method not in SAFE_METHODS
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS"])
 def test_safe_methods_do_not_invalidate(method: bytes) -> None:
-    assert not is_unsafe(method)
+    assert method in SAFE_METHODS
 
 
 # --- the identity
