@@ -5,6 +5,7 @@ Apart from the loader, so that commands that only need to know the file load not
 
 import errno
 import os
+import stat
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,13 +41,24 @@ def find_config(argument: str | None, environ: Mapping[str, str], cwd: Path) -> 
     raise _unreadable("foregate", "no configuration file", f"one at {looked}", hint)
 
 
-def read_source(path: str) -> bytes:
-    """Return a configuration file's octets, up to one more than it may have. Raises ConfigError."""
+def read_source(path: str, *, may_wait: bool = True) -> bytes:
+    """Return a configuration file's octets, up to one more than it may have. Raises ConfigError.
+
+    Unless it `may_wait`, pipes and devices are refused: perhaps nobody ever writes to them.
+    """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=None if may_wait else _open_at_once) as file:
+            if not may_wait and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _unreadable(
+                    path, "a pipe or a device", "a file, which a running instance can read again"
+                )
             return file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise _not_read(path, error) from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _may_be_there(path: Path) -> bool:

@@ -76,12 +76,14 @@ class ConfigFile:
         """Use the file at `path`, which need not exist yet."""
         self.path = path
         self._environ = environ
+        self._may_wait = True  # at the start, for a pipe; a running instance must not stand still
 
     def read(self) -> Loaded:
         """Parse and validate the file. Raises ConfigError with all faults."""
         fingerprint = self.fingerprint()
         begun = time.time_ns()
-        octets = read_source(str(self.path))  # once: a pipe has nothing more
+        octets = read_source(str(self.path), may_wait=self._may_wait)  # once: a pipe has nothing more
+        self._may_wait = False
         digest = hashlib.sha256(octets).digest()
         loaded = load_octets(octets, self.path, self._environ)
         firewalls = firewalls_of(loaded.config, loaded.lists)
@@ -96,8 +98,8 @@ class ConfigFile:
     def text(self) -> str:
         """Return what the file holds now, "" while it cannot be read."""
         try:
-            return self.path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
+            return read_source(str(self.path), may_wait=False).decode(errors="replace")
+        except ConfigError:
             return ""
 
     def read_or(self, source: str) -> Loaded:
@@ -113,8 +115,8 @@ class ConfigFile:
     def digest(self) -> bytes | None:
         """Hash what the file holds now; None while it cannot be read."""
         try:
-            return hashlib.sha256(self.path.read_bytes()).digest()
-        except OSError:
+            return hashlib.sha256(read_source(str(self.path), may_wait=False)).digest()
+        except ConfigError:
             return None
 
     def fingerprint(self) -> Fingerprint | None:

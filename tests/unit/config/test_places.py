@@ -79,7 +79,7 @@ def test_a_folder_instead_of_a_file_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_file_of_somebody_else_says_who_we_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **_options: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("builtins.open", refuse)

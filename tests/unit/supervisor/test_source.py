@@ -36,6 +36,18 @@ def test_a_pipe_will_do(file: ConfigFile) -> None:
     os.close(reading)
 
 
+def test_a_pipe_that_took_the_files_place_holds_nobody_up(file: ConfigFile) -> None:
+    file.path.write_text(GOOD)
+    file.read()
+    file.path.unlink()
+    os.mkfifo(file.path)
+    assert (file.text(), file.digest()) == ("", None)
+    with pytest.raises(
+        ConfigError, match="found a pipe or a device, expected a file, which a running instance"
+    ):
+        file.read()
+
+
 def test_a_file_that_is_not_there(file: ConfigFile) -> None:
     assert (file.fingerprint(), file.digest()) == (None, None)
     with pytest.raises(ConfigError, match=r"proxy\.toml"):
