@@ -24,15 +24,14 @@ from tests.fakes.origin import running_origin
 
 RATE: Final = 100
 BURST: Final = 300  # takes longer to refill than a worker takes to be replaced
-PERIOD: Final = 1 / RATE
 CONNECTIONS: Final = 8
 LONGEST: Final = 60.0  # seconds beyond those that are asked for
 REQUEST: Final = b"GET /page HTTP/1.1\r\nHost: a.test\r\n\r\n"
-TABLES: Final = f"""
+TABLES: Final = """
 access = "off"
 [rate_limit]
-rate = "{RATE}/s"
-burst = {BURST}
+rate = "{rate}/s"
+burst = {burst}
 [cache]
 ttl = "0s"
 """
@@ -139,10 +138,11 @@ async def kill_or_reload(gate: Foregate, turn: int) -> None:
         gate.signal(signal.SIGHUP)
 
 
-def run(seconds: float, workers: int, disturbances: int, folder: Path) -> Outcome:
+def run(seconds: float, workers: int, disturbances: int, folder: Path, rate: int = RATE) -> Outcome:
     """Load an instance for so long; every disturbance is a reload or the death of a worker."""
+    tables = TABLES.format(rate=rate, burst=BURST)
     with running_origin() as origin:
-        gate = Foregate(folder, configuration(origin.url, workers=workers, tables=TABLES))
+        gate = Foregate(folder, configuration(origin.url, workers=workers, tables=tables))
         try:
             gate.wait_serving(workers)
             tally = asyncio.run(_load(gate, seconds, kill_or_reload, disturbances))
@@ -150,8 +150,8 @@ def run(seconds: float, workers: int, disturbances: int, folder: Path) -> Outcom
             gate.close()
     assert not tally.others, tally.others
     # What comes back whole by then; half a microsecond keeps a bound that is met exactly.
-    least = BURST + int((tally.last_refusal_sent - tally.first_answered) / PERIOD)
-    most = BURST + int((tally.last_answered - tally.first_sent) / PERIOD + 5e-7)
+    least = BURST + int((tally.last_refusal_sent - tally.first_answered) * rate)
+    most = BURST + int((tally.last_answered - tally.first_sent) * rate + 5e-7)
     return Outcome(workers, disturbances, tally.admitted, tally.refused, tally.lost, least, most)
 
 
