@@ -167,6 +167,11 @@ class Listener:
     def opened(self, connection: "ClientConnection", transport: asyncio.Transport) -> bool:
         """Take a new connection in; False when it was turned away (and is closed)."""
         address = connection.peer if connection.peer.packed else _address_of(transport)
+        if not address.packed:  # reset; what it has sent could still be read, and no rule would hold for it
+            if self.tls:
+                self.abandoned(transport.get_extra_info("raw_transport"))
+            transport.abort()
+            return False
         caller = self.caller(address)
         connection.came_from(caller)
         if self.tls:
