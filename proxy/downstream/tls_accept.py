@@ -230,9 +230,9 @@ class TlsHandshake(asyncio.Protocol):
 
     def _released(self, outcome: "asyncio.Future[ssl.SSLContext | Refuse]") -> None:
         """Go on with the certificate that was waited for, or with the refusal."""
+        if self._held is None or self._raw.is_closing():
+            return  # the wait ended while the outcome was on its way
         self._end_hold()
-        if self._raw.is_closing():
-            return
         self._wait(self._spare)
         self._raw.resume_reading()
         self._decide(UNAVAILABLE if outcome.cancelled() or outcome.exception() else outcome.result())
