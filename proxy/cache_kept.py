@@ -135,7 +135,8 @@ class Kept:
         stored = validated.stored
         if not confirms(pairs_of(block), stored.pairs):
             return None
-        refreshed = refreshed_block(stored.block, block)
+        # A 304 without Date was made now (RFC 9110 section 6.6.1): with the old Date nothing would become fresh.
+        refreshed = refreshed_block(stored.block, block_to_store(block, time.time()))
         verdict = self._judge(stored.status, refreshed, len(stored.body))
         fetched = self._fetched(stored.status, stored.reason, refreshed, stored.body, verdict)
         if verdict.reason is None:

@@ -1,6 +1,7 @@
 """Requests that miss while the app fails, while something stale stands in, and among variants."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,6 +100,19 @@ def test_a_confirmed_answer_goes_to_all_who_wait(world: World) -> None:
     assert world.forwards[0].exchange.extra_lines.lower() == b'if-none-match: "v"\r\n'
     world.forwards[0].respond(status=304, block=b'ETag: "v"\r\n')
     assert outcomes(clients) == ["REVALIDATED", "COLLAPSED", "COLLAPSED"]
+    world.assert_at_rest()
+
+
+def test_rfc9110_6_6_1_a_304_without_date_confirms_from_its_arrival_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = SimpleNamespace(time=lambda: 1_000_000_000.0 + world.loop.now)
+    monkeypatch.setattr("proxy.cache_kept.time", wall)
+    stored(world, block=b'ETag: "v"\r\nCache-Control: max-age=2\r\n')
+    [client] = clients_of(world, 1)
+    world.forwards[0].respond(status=304, block=b'ETag: "v"\r\n')
+    assert outcomes([client]) == ["REVALIDATED"]
+    assert outcomes(clients_of(world, 1)) == ["HIT"]
     world.assert_at_rest()
 
 
