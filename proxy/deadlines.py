@@ -79,7 +79,13 @@ class DeadlineWheel:
             for item in self._filed.pop(tick, ()):
                 item.filed_tick = 0
                 if item.deadline <= now:
-                    item.deadline_reached(now)
+                    self._reach(item, now)
                 else:
                     self.file(item)
         self._timer = self._loop.call_later(TICK, self._turn) if self._filed else None
+
+    def _reach(self, item: Expiring, now: float) -> None:
+        try:
+            item.deadline_reached(now)
+        except Exception as exc:  # one's fault must not cost all others their deadlines
+            self._loop.call_exception_handler({"message": "a deadline could not be kept", "exception": exc})

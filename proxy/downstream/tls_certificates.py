@@ -179,7 +179,11 @@ class CertificateStore:
         greeted, asked = self._served_as(server_name), self._served_as(host)
         if greeted is None or asked is None:
             return False
-        return greeted == asked or (greeted in self._pairs and self._pairs[greeted] == self._pairs.get(asked))
+        if greeted == asked:
+            return True
+        # A site that wants TLS 1.3 must not be reached by way of another one that shares its certificate.
+        is_strict = self._min_version(greeted) >= self._min_version(asked)
+        return is_strict and greeted in self._pairs and self._pairs[greeted] == self._pairs.get(asked)
 
     def has(self, name: str) -> bool:
         """Say whether a client that asks for ``name`` would be greeted with a certificate at once."""

@@ -6,11 +6,12 @@ from typing import Any, cast
 
 
 class HandClock:
-    """Stands in for an event loop where only time() and call_later() are used."""
+    """Stands in for an event loop where only these methods are used."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
         self.timers: list[tuple[float, Callable[..., object], tuple[Any, ...]]] = []
+        self.faults: list[dict[str, Any]] = []
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -24,6 +25,10 @@ class HandClock:
     def call_later(self, delay: float, call: Callable[..., object], *arguments: Any) -> None:
         """Keep a timer."""
         self.timers.append((self.now + delay, call, arguments))
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep what an event loop would tell of a fault."""
+        self.faults.append(context)
 
     def advance(self, seconds: float) -> None:
         """Put the clock forward and run the timers that are due by then, each at its moment."""

@@ -153,3 +153,23 @@ def test_moving_a_deadline_on_a_thousand_times_files_it_once_a_tick() -> None:
         item.deadline = clock.now + 1.0
         wheel.file(item)
     assert sum(map(len, wheel._filed.values())) == 1
+
+
+def test_a_fault_at_one_deadline_is_told_and_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = HandClock()
+    wheel = DeadlineWheel(clock.loop)
+    items = [Item(clock, clock.now + seconds) for seconds in (1.0, 1.0, 1.0, 2.0)]
+
+    def fail(_now: float) -> None:
+        raise ValueError("faulty")
+
+    monkeypatch.setattr(items[1], "deadline_reached", fail)
+    for item in items:
+        wheel.file(item)
+    clock.advance(3.0)
+    assert [len(item.told) for item in items] == [1, 0, 1, 1]
+    (context,) = clock.faults
+    assert isinstance(context["exception"], ValueError)
+    assert not wheel._filed

@@ -297,6 +297,9 @@ async def test_tells_which_hosts_a_connection_is_good_for(wishes: Wishes, author
     assert not store.same_certificate(A, "d.test")
     store.set(C, *authority.pair(C))
     assert not store.same_certificate(A, C)
+    store.wanted({A: ServedName(), B: ServedName(min_version="1.3")})
+    assert not store.same_certificate(A, B)  # it may have come with TLS 1.2, which B does not take
+    assert store.same_certificate(B, A)
     store.wanted({A: ServedName(), ANY_NAME: ServedName()})
     assert store.same_certificate("d.test", "e.test")
     assert not store.same_certificate("d.test", A)
