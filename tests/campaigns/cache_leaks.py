@@ -165,7 +165,8 @@ class User:
                 draw = self.random.random()
                 if draw < 0.2:
                     await self._write(budget)
-                elif draw < 0.21 and budget.take(2) == 2:
+                elif draw < 0.21 and budget.left >= 2:
+                    budget.take(2)
                     await self._log_out()
                 elif draw < 0.22:
                     await self._leave()
