@@ -62,6 +62,7 @@ class Outcome:
     lost: int
     least: int
     most: int
+    busy: int  # decisions made without the lock of the bucket, whose holder was held up
 
     @property
     def is_exact(self) -> bool:
@@ -146,13 +147,14 @@ def run(seconds: float, workers: int, disturbances: int, folder: Path, rate: int
         try:
             gate.wait_serving(workers)
             tally = asyncio.run(_load(gate, seconds, kill_or_reload, disturbances))
+            busy = int(gate.metric("foregate_shared_memory_busy_total", use="limiter"))
         finally:
             gate.close()
     assert not tally.others, tally.others
     # What comes back whole by then; half a microsecond keeps a bound that is met exactly.
     least = BURST + int((tally.last_refusal_sent - tally.first_answered) * rate)
     most = BURST + int((tally.last_answered - tally.first_sent) * rate + 5e-7)
-    return Outcome(workers, disturbances, tally.admitted, tally.refused, tally.lost, least, most)
+    return Outcome(workers, disturbances, tally.admitted, tally.refused, tally.lost, least, most, busy)
 
 
 def main() -> int:
