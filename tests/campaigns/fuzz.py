@@ -25,7 +25,7 @@ TARGETS: Final = ("request", "response", "chunks", "hello", "proxy_header", "cli
 def fuzz(name: str, arguments: list[str]) -> None:
     """Run one target in this process, which libFuzzer ends."""
     # Not among what the suite needs, so it may be missing where types are checked; it has none of its own.
-    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]  # has no types, and need not be installed
 
     with atheris.instrument_imports(include=["proxy"]):
         from tests.fakes.fuzz_targets import TARGETS as FUNCTIONS

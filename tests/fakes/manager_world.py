@@ -15,6 +15,13 @@ from tests.fakes.sim_ca import SimCa
 A, B = "a.example.com", "b.example.com"
 
 
+def surroundings(clock: ManualClock, ca: SimCa, disk: Disk) -> Surroundings:
+    """Return what a manager lives in: nothing outside the test."""
+    return Surroundings(
+        clock=clock, runner=InlineRunner(), disk=disk, connect=ca.connect, resolver=NoResolver()
+    )
+
+
 class World:
     """A clock, a CA, a storage folder, and managers that live in them one after the other."""
 
@@ -30,14 +37,7 @@ class World:
     @asynccontextmanager
     async def manager(self, *names: str, group: bool = False) -> AsyncIterator[Autocert]:
         """Run a manager that wants these names."""
-        surroundings = Surroundings(
-            clock=self.clock,
-            runner=InlineRunner(),
-            disk=self.disk,
-            connect=self.ca.connect,
-            resolver=NoResolver(),
-        )
-        found = Autocert(self.settings, self.listener, surroundings)
+        found = Autocert(self.settings, self.listener, surroundings(self.clock, self.ca, self.disk))
         await found.start()
         if names:
             await found.want([Wanted(names=names, group=group)])

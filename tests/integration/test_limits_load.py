@@ -12,8 +12,8 @@ def test_one_client_on_many_connections_gets_what_one_bucket_gives(tmp_path: Pat
     """
     outcome = limits_load.run(2.0, workers=2, disturbances=2, folder=tmp_path, rate=20)
     assert outcome.least - outcome.workers - outcome.lost <= outcome.admitted, outcome
-    # The campaign wants it exact. Here a busy machine may stop a worker that holds the bucket's lock; each decision that
-    # the other one makes without it meanwhile may be lost, and is counted.
+    # The campaign wants it exact. Here a busy machine may stop a worker that holds the bucket's lock; each decision
+    # that the other one makes without it meanwhile may be lost, and is counted.
     assert outcome.admitted <= outcome.most + outcome.workers + outcome.busy, outcome
     assert outcome.refused > 0
 

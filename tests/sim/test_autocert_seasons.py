@@ -17,8 +17,8 @@ from autocert.manager import Autocert
 from autocert.problem import Kind
 from autocert.renewal import DAY, State
 from autocert.settings import Settings, Wanted
-from autocert.surroundings import Surroundings
-from tests.fakes.autocert_world import FastDisk, InlineRunner, ManualClock, NoResolver, Recorder
+from tests.fakes.autocert_world import FastDisk, ManualClock, Recorder
+from tests.fakes.manager_world import surroundings
 from tests.fakes.sim_ca import SeededKeys, SimCa
 
 HOUR = 3600.0
@@ -53,14 +53,7 @@ class Life:
 
     async def start(self) -> None:
         """Start a manager that wants all names."""
-        surroundings = Surroundings(
-            clock=self.clock,
-            runner=InlineRunner(),
-            disk=self.disk,
-            connect=self.ca.connect,
-            resolver=NoResolver(),
-        )
-        self.manager = Autocert(self.settings, self.listener, surroundings)
+        self.manager = Autocert(self.settings, self.listener, surroundings(self.clock, self.ca, self.disk))
         await self.manager.start()
         half = self.chance.randint(0, len(NAMES))
         # Now and then the operator changes his mind about groups.

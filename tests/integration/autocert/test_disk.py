@@ -21,8 +21,8 @@ from autocert.problem import Kind, Problem
 from autocert.renewal import State
 from autocert.settings import Settings, Wanted
 from autocert.storage import Storage
-from autocert.surroundings import Surroundings
-from tests.fakes.autocert_world import InlineRunner, ManualClock, NoResolver, Recorder
+from tests.fakes.autocert_world import ManualClock, Recorder
+from tests.fakes.manager_world import surroundings
 from tests.fakes.root_ca import TestCa
 from tests.fakes.sim_ca import SimCa
 
@@ -123,14 +123,8 @@ class World:
 
     @asynccontextmanager
     async def manager(self, *names: str) -> AsyncIterator[Autocert]:
-        surroundings = Surroundings(
-            clock=self.clock,
-            runner=InlineRunner(),
-            disk=self.small.disk,
-            connect=self.ca.connect,
-            resolver=NoResolver(),
-        )
-        found = Autocert(Settings(storage=self.small.folder / "ssl"), self.listener, surroundings)
+        around = surroundings(self.clock, self.ca, self.small.disk)
+        found = Autocert(Settings(storage=self.small.folder / "ssl"), self.listener, around)
         await found.start()
         await found.want([Wanted(names=names)])
         await self.clock.advance(2)

@@ -10,8 +10,8 @@ from autocert.contacts import Contacts
 from autocert.manager import Autocert
 from autocert.problem import Kind
 from autocert.settings import Authority, Settings, Wanted
-from autocert.surroundings import Surroundings
-from tests.fakes.autocert_world import FastDisk, InlineRunner, ManualClock, NoResolver, Recorder
+from tests.fakes.autocert_world import FastDisk, ManualClock, Recorder
+from tests.fakes.manager_world import surroundings
 from tests.fakes.sim_ca import SimCa
 
 A, B, C = "a.example.com", "b.example.com", "c.example.com"
@@ -28,14 +28,7 @@ class World:
 
     @asynccontextmanager
     async def manager(self) -> AsyncIterator[Autocert]:
-        around = Surroundings(
-            clock=self.clock,
-            runner=InlineRunner(),
-            disk=FastDisk(),
-            connect=self.ca.connect,
-            resolver=NoResolver(),
-        )
-        found = Autocert(self._settings, self.listener, around)
+        found = Autocert(self._settings, self.listener, surroundings(self.clock, self.ca, FastDisk()))
         await found.start()
         try:
             yield found
